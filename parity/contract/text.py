@@ -1,4 +1,4 @@
-"""JSON and YAML from untrusted files, as plain data. Nothing is executed, and no memory is taken beyond the file's size.
+"""JSON and YAML from untrusted files, as plain data. Nothing is executed; sizes and depths are limited.
 
 Refused with a message that names the line: text cut short, duplicate keys (readers disagree about which one counts),
 nesting deeper than any configuration, YAML aliases that multiply, tags that ask Python to build objects.
