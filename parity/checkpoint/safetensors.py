@@ -1,8 +1,8 @@
 """Safetensors files, read without the safetensors package: a header of JSON, then the tensors' bytes.
 
 Format: 8 bytes header length (little endian), the header, then one buffer in which every byte belongs to exactly one
-tensor (https://github.com/huggingface/safetensors, "Format"). Every statement of the header is checked against the file's
-size before any memory is taken; tensors are views of a read-only memory map.
+tensor (https://github.com/huggingface/safetensors, "Format"). Each statement of the header is checked against the
+file's size before any memory is taken; tensors are views of a read-only memory map.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from parity.artifact import recognize
 from parity.errors import ArtifactError
@@ -97,7 +97,7 @@ class SafetensorsFile:
             return array
         if known == "bfloat16":
             return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        if known.startswith("float8") or known.startswith("complex"):
+        if known.startswith(("float8", "complex")):
             raise ArtifactError(f"{self.path}: {name!r} is {known}, which is not converted to float32")
         return array.astype(np.float32)
 
@@ -111,9 +111,9 @@ def open_safetensors(path: str | Path) -> SafetensorsFile:
     """Return the file with its header read and checked; no tensor is read yet.
 
     Raises:
-        ArtifactError: missing, empty, a Git LFS pointer, not safetensors, truncated, or a header that lies: above 100 MB,
-            not JSON, a name twice, an unknown dtype, a shape that does not fit its bytes, offsets that overlap, leave
-            gaps or point outside the file.
+        ArtifactError: missing, empty, a Git LFS pointer, not safetensors, truncated, or a header that lies: above
+            100 MB, not JSON, a name twice, an unknown dtype, a shape that does not fit its bytes, offsets that overlap,
+            leave gaps or point outside the file.
     """
     import numpy as np
 
@@ -200,5 +200,5 @@ def _entry(path: Path, name: str, value: Any, base: int) -> _Entry:
     return _Entry(stored, tuple(shape), base + offsets[0], base + offsets[1])
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)
