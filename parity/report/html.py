@@ -1,0 +1,207 @@
+"""`report.html`: the whole report in one file that asks for nothing outside itself.
+
+It can be opened from a mail, a USB stick or a CI service's artifacts; it has no script, and its own policy forbids one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from parity.report.atomic import replace_file
+from parity.report.text import clean
+from parity.report.view import (
+    ABSENT,
+    PROFILE_WORDS,
+    VERDICT_WORDS,
+    Entry,
+    findings_of,
+    glances,
+    headline,
+    limit_of,
+    number,
+    off_where,
+    outputs_of,
+    pairs,
+    place,
+    ratio_of,
+    reproduce,
+    short,
+    show,
+    tally,
+    tally_words,
+    times,
+    values_of,
+    worst_first,
+)
+
+MAX_ROWS = 2_000  # a browser on a phone still scrolls this; the rest is in report.json
+MAX_BUDGETS = 200
+
+
+def html(report: Mapping[str, Any]) -> str:
+    """Return the report as one HTML document. Every text from the report is escaped, hidden characters spelled out."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("parity.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    return environment.get_template("report.html.j2").render(page(report))
+
+
+def write_html(report: Mapping[str, Any], path: Path) -> None:
+    """Write `html` of ``report`` to ``path``, complete or not at all.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full.
+    """
+    replace_file(path, html(report).encode("utf-8"))
+
+
+def _visible(value: Any) -> Any:
+    from markupsafe import Markup
+
+    return value if isinstance(value, Markup) else clean(value)
+
+
+def page(report: Entry) -> dict[str, Any]:
+    """Return all that the template shows, as plain strings and lists."""
+    release = report["release"]
+    scope = release.get("scope") or {}
+    comparisons = report["comparisons"]
+    ordered = worst_first(comparisons)
+    shown = ordered[:MAX_ROWS]
+    return {
+        "verdict": str(report["verdict"]),
+        "meaning": VERDICT_WORDS.get(str(report["verdict"]), ""),
+        "headline": headline(report),
+        "reasons": [str(r) for r in report.get("reasons") or [] if str(r) != headline(report)],
+        "worst": _worst_words(ordered),
+        "name": release.get("name"),
+        "created": str(release.get("created") or ABSENT).replace("T", " ").replace("+00:00", " UTC"),
+        "seed": show(release.get("seed")) if release.get("seed") is not None else ABSENT,
+        "scope": _scope(scope),
+        "tally": tally_words(tally(comparisons)),
+        "reference": ", ".join(sorted({str(c.get("reference")) for c in comparisons})) or ABSENT,
+        "artifacts": [_artifact(a) for a in report["artifacts"]],
+        "candidates": [_candidate(report, g) for g in glances(report)],
+        "findings": [_finding(f) for f in findings_of(report)],
+        "waived": [_finding(f) for f in findings_of(report, waived=True)],
+        "rows": [_row(c) for c in shown],
+        "profiles": sorted(
+            {f"{p}: {PROFILE_WORDS[p]}" for c in shown if (p := str(c.get("profile"))) in PROFILE_WORDS}
+        ),
+        "more": len(ordered) - len(shown),
+        "total": f"{len(ordered):,}",
+        "measures": [_measure(m) for m in report["measures"]],
+        "baseline": pairs(report["baseline"]) if report.get("baseline") else [],
+        "budgets": _budgets(report),
+        "environment": [(k, v) for k, v in pairs(release.get("environment") or {}) if k],
+        "commands": reproduce(report),
+    }
+
+
+def _worst_words(ordered: Sequence[Entry]) -> str:
+    if not ordered:
+        return ""
+    c = ordered[0]
+    return f"{c.get('candidate')}/{c.get('output')} in {c.get('case')}: {off_where(c)}"
+
+
+def _scope(scope: Mapping[str, Any]) -> str:
+    planned, selected = show(scope.get("planned")), show(scope.get("selected"))
+    return "" if planned == selected else f"only {selected} of {planned} planned comparisons were selected"
+
+
+def _artifact(a: Entry) -> dict[str, str]:
+    return {
+        "side": str(a.get("side") or ABSENT),
+        "path": str(a.get("path")),
+        "kind": str(a.get("kind")),
+        "sha256": str(a.get("sha256") or "no hash: nothing to read"),
+        "bytes": show(a.get("bytes")),
+    }
+
+
+def _candidate(report: Entry, g: Any) -> dict[str, Any]:
+    return {
+        "name": g.name,
+        "runner": g.runner,
+        "precision": g.precision,
+        "verdict": g.verdict,
+        "reasons": g.reasons,
+        "tally": g.tally,
+        "worst": off_where(g.worst) if g.worst else "nothing was compared",
+        "outputs": [
+            {
+                "level": level,
+                "name": output,
+                "tally": tally_words(counts),
+                "max_abs": show(worst.get("max_abs")),
+                "ratio": show(ratio_of(worst), 2),
+                "verdict": "FAIL" if counts["FAIL"] else "NOT_JUDGED" if counts["NOT_JUDGED"] else "PASS",
+            }
+            for level, output, counts, worst in outputs_of(report, g.name)
+        ],
+    }
+
+
+def _finding(f: Entry) -> dict[str, Any]:
+    return {
+        "code": str(f.get("code")),
+        "severity": str(f.get("severity")),
+        "place": ", ".join(str(f[k]) for k in ("candidate", "where") if f.get(k)),
+        "title": str(f.get("title")),
+        "detail": str(f.get("detail") or ""),
+        "remedy": str(f.get("remedy") or ""),
+        "waived": short(f["waived"]) if f.get("waived") else "",
+        "evidence": [(k, v) for k, v in pairs(f.get("evidence") or {}) if k],
+    }
+
+
+def _row(c: Entry) -> dict[str, str]:
+    values = values_of(c)
+    return {
+        "verdict": str(c.get("verdict")),
+        "id": str(c.get("id")),
+        "max_abs": f"{show(c.get('max_abs'))}{' ' + str(c['units']) if c.get('units') else ''}",
+        "limit": show(limit_of(c)),
+        "ratio": show(ratio_of(c), 2),
+        "rel": show(c.get("rel")),
+        "cosine": show(c.get("cosine_min"), 6),
+        "where": place(c) or ABSENT,
+        "values": " → ".join(values) if values else ABSENT,
+        "reason": str(c.get("reason") or ""),
+    }
+
+
+def _measure(m: Entry) -> dict[str, str]:
+    low, high = (m.get("interval") or [None, None])[:2]
+    units = f" {m['units']}" if m.get("units") else ""
+    return {
+        "verdict": str(m.get("verdict")),
+        "id": str(m.get("id")),
+        "value": show(m.get("value")) + units,
+        "interval": ABSENT if number(low) is None else f"{show(low)} … {show(high)}",
+        "limit": show(m.get("limit")),
+        "n": show(m.get("n")),
+        "reason": str(m.get("reason") or ""),
+    }
+
+
+def _budgets(report: Entry) -> list[dict[str, Any]]:
+    """Return how the limit of each output was derived, shown at its worst comparison."""
+    out = []
+    for g in glances(report):
+        for level, output, _, worst in outputs_of(report, g.name):
+            terms = [(f"floor: {k}", v) for k, v in pairs(worst.get("floor") or {}) if k]
+            terms += [(f"budget: {k}", v) for k, v in pairs(worst.get("budget") or {}) if k]
+            name = f"{g.name} / {level} / {output}"
+            out.append({"name": name, "case": str(worst.get("case")), "terms": terms, "ratio": times(ratio_of(worst))})
+    return out[:MAX_BUDGETS]

@@ -1,0 +1,177 @@
+"""`summary.md`: the report as a comment on a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from parity.report.atomic import replace_file
+from parity.report.text import markdown, markdown_code
+from parity.report.view import (
+    ABSENT,
+    Entry,
+    findings_of,
+    glances,
+    headline,
+    limit_of,
+    off_where,
+    pairs,
+    ratio_of,
+    show,
+    tally,
+    tally_words,
+    times,
+    worst_first,
+)
+
+MAX_BYTES = 60_000  # GitHub takes 65,536 characters; bytes are the stricter count, and a bot may add a line
+_ROWS = 50
+_MARK = {"PASS": "✅", "FAIL": "❌", "NOT_JUDGED": "⚠️", "error": "❌", "warning": "⚠️", "info": "ℹ️"}
+_SHORTENED = "_Shortened to fit a comment: everything is in `report.html` and `report.json`._\n"
+
+
+def summary(report: Entry) -> str:
+    """Return the report as Markdown of at most 60,000 bytes. Text from artifacts is escaped; nobody is mentioned."""
+    sections = [
+        _head(report),
+        _candidates(report),
+        _worst(report),
+        _findings("Findings", findings_of(report)),
+        _findings("Waived findings", findings_of(report, waived=True)),
+        _baseline(report),
+        _tested(report),
+        _environment(report),
+    ]
+    return _bounded([s for s in sections if s])
+
+
+def write_summary(report: Entry, path: Path) -> None:
+    """Write `summary` of ``report`` to ``path``, complete or not at all.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full.
+    """
+    replace_file(path, summary(report).encode("utf-8"))
+
+
+def _bounded(sections: Sequence[str]) -> str:
+    """Return the sections, leaving out those that no longer fit (never the first) and saying so."""
+    room = MAX_BYTES - len(_SHORTENED.encode()) - 2
+    kept: list[str] = []
+    for section in sections:
+        size = len(section.encode("utf-8")) + 1
+        if kept and size > room:
+            return "\n".join([*kept, _SHORTENED])
+        kept.append(section)
+        room -= size
+    return "\n".join(kept)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def _more(total: int, shown: int) -> str:
+    return f"\n… and {total - shown:,} more in `report.json`.\n" if total > shown else ""
+
+
+def _head(report: Entry) -> str:
+    verdict, release = str(report["verdict"]), report["release"]
+    lines = [f"## {_MARK.get(verdict, '')} {markdown(verdict)}: {markdown(release.get('name'))}", ""]
+    lines += [f"**{markdown(headline(report), 500)}**", ""]
+    reasons = [r for r in report.get("reasons") or [] if str(r) != headline(report)]
+    lines += [f"- {markdown(r)}" for r in reasons[:10]]
+    if len(reasons) > 10:
+        lines.append(f"- … and {len(reasons) - 10} more reasons")
+    scope = release.get("scope") or {}
+    if scope.get("selected") != scope.get("planned"):
+        lines.append(
+            f"- only {show(scope.get('selected'))} of {show(scope.get('planned'))} planned comparisons were selected"
+        )
+    lines.append(f"- {tally_words(tally(report['comparisons']))}; seed {show(release.get('seed'))}")
+    return "\n".join(lines) + "\n"
+
+
+def _candidates(report: Entry) -> str:
+    found = glances(report)
+    rows = []
+    for g in found[:_ROWS]:
+        w: Mapping[str, Any] = g.worst or {}
+        limit = f"{show(w.get('max_abs'))} / {show(limit_of(w))}"
+        ratio = times(ratio_of(w))
+        rows.append(
+            [
+                markdown_code(g.name),
+                markdown(g.runner),
+                markdown(g.precision),
+                f"{_MARK.get(g.verdict, '')} {markdown(g.verdict)}",
+                markdown_code(w.get("output")) if w else ABSENT,
+                f"{limit} ({ratio})" if ratio else limit,
+            ]
+        )
+    header = ["candidate", "runner", "precision", "verdict", "worst output", "max\\|Δ\\| / limit"]
+    body = _table(header, rows) if rows else "No candidate was judged.\n"
+    return "### Candidates\n\n" + body + _more(len(found), _ROWS)
+
+
+def _worst(report: Entry) -> str:
+    ordered = worst_first(report["comparisons"])[:10]
+    rows = [[markdown_code(c.get("id")), markdown(c.get("verdict")), markdown(off_where(c))] for c in ordered]
+    if not rows:
+        return ""
+    title = f"### The {len(rows)} worst of {len(report['comparisons']):,} comparisons"
+    return f"{title}\n\n" + _table(["comparison", "verdict", "how far off"], rows)
+
+
+def _findings(title: str, found: Sequence[Entry]) -> str:
+    if not found:
+        return ""
+    lines = [f"### {title}", ""]
+    for f in found[:_ROWS]:
+        place = " ".join(markdown_code(f[k]) for k in ("candidate", "where") if f.get(k))
+        mark = _MARK.get(str(f.get("severity")), "")
+        lines.append(
+            f"- {mark} **{markdown(f.get('code'))}** {place}: {markdown(f.get('title'), 500)}".replace("  ", " ")
+        )
+        if f.get("remedy"):
+            lines.append(f"  - what to do: {markdown(f['remedy'], 500)}")
+        if f.get("waived"):
+            lines.append(f"  - waived: {markdown(f['waived'], 500)}")
+    return "\n".join(lines) + "\n" + _more(len(found), _ROWS)
+
+
+def _baseline(report: Entry) -> str:
+    baseline = report.get("baseline")
+    if not baseline:
+        return ""
+    rows = [[markdown_code(k), markdown(v)] for k, v in pairs(baseline)[:_ROWS] if v]
+    return "### Against the baseline\n\n" + _table(["", "value"], rows)
+
+
+def _tested(report: Entry) -> str:
+    artifacts = report.get("artifacts") or []
+    rows = [
+        [
+            markdown(a.get("side") or ABSENT),
+            markdown_code(a.get("path")),
+            markdown(a.get("kind")),
+            markdown_code(a.get("sha256")) or ABSENT,
+            show(a.get("bytes")),
+        ]
+        for a in artifacts[:_ROWS]
+    ]
+    if not rows:
+        return ""
+    body = _table(["side", "artifact", "kind", "SHA-256", "bytes"], rows)
+    return "### What was tested\n\n" + body + _more(len(artifacts), _ROWS)
+
+
+def _environment(report: Entry) -> str:
+    found = pairs(report["release"].get("environment") or {})
+    rows = [[markdown_code(k), markdown(v)] for k, v in found[:_ROWS] if k]
+    if not rows:
+        return ""
+    body = _table(["", "value"], rows)
+    return f"<details><summary>Environment</summary>\n\n{body}\n</details>\n"

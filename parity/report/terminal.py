@@ -1,0 +1,243 @@
+"""The report as people read it in a terminal, and as plain lines in a log.
+
+The first line is the verdict and its likely cause; then how far off and where; then each candidate and output; then
+the findings with what to do. Text from artifacts is never read as markup and cannot move the cursor.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from parity.report.text import annotation, annotation_property, clean, log_line
+from parity.report.view import (
+    ABSENT,
+    Entry,
+    Glance,
+    far_off,
+    findings_of,
+    glances,
+    headline,
+    limit_of,
+    outputs_of,
+    place,
+    ratio_of,
+    show,
+    tally,
+    tally_words,
+    times,
+    worst_first,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+_STYLE = {"PASS": "bold green", "FAIL": "bold red", "NOT_JUDGED": "bold yellow"}
+_SEVERITY = {"error": "bold red", "warning": "yellow", "info": "dim"}
+_MAX_ROWS = 24
+_MAX_FINDINGS = 30
+_MAX_WORDS = 500  # of one sentence: a tensor's name may be a megabyte
+_WIDE = 100
+_MAX_ANNOTATIONS = 10  # GitHub shows ten of a kind for a step
+
+
+def print_report(report: Mapping[str, Any], stream: TextIO | None = None, *, width: int | None = None) -> None:
+    """Print ``report`` to ``stream`` (default: stdout): tables on a terminal, plain lines elsewhere.
+
+    ``width`` in columns overrides the terminal's own (and 60 is enough). ``NO_COLOR`` is honoured. Under GitHub Actions
+    the verdict and the errors are given as annotations too.
+    """
+    stream = sys.stdout if stream is None else stream
+    if stream.isatty():
+        console = _console(stream, width)
+        for part in _parts(report, console.width):
+            console.print(part, highlight=False, emoji=False, markup=False)
+    else:
+        for line in plain_lines(report):
+            print(log_line(line), file=stream)
+    for line in github_annotations(report):
+        print(line, file=stream)
+
+
+def _console(stream: TextIO, width: int | None) -> Console:
+    from rich.console import Console
+
+    # An empty NO_COLOR does not count (https://no-color.org). "No colour" is taken to mean no bold either.
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(file=stream, width=width, color_system=None if plain else "auto", legacy_windows=False)
+
+
+# --- on a terminal -------------------------------------------------------------------------------------------------
+
+
+def _parts(report: Entry, width: int) -> Iterator[RenderableType]:
+    from rich.table import Table
+    from rich.text import Text
+
+    verdict = str(report["verdict"])
+    style = _STYLE.get(verdict, "bold")
+    yield Text.assemble((clean(verdict), style), "  ", (clean(headline(report), _MAX_WORDS), "bold"))
+    story = Table.grid(padding=(0, 2))
+    for label, words in _story(report):
+        story.add_row(Text(label, style="dim"), Text(clean(words, _MAX_WORDS)))
+    yield story
+    found = glances(report)
+    if found:
+        yield Text("")
+        yield _candidate_table(found, width)
+        outputs = [(g, *o) for g in found for o in outputs_of(report, g.name)]
+        if len(outputs) > len(found):
+            yield Text("")
+            yield _output_table(outputs[:_MAX_ROWS], width)
+            if len(outputs) > _MAX_ROWS:
+                yield Text(f"… and {len(outputs) - _MAX_ROWS} more outputs in report.json", style="dim")
+    yield from _finding_parts(report)
+
+
+def _story(report: Entry) -> list[tuple[str, str]]:
+    """Return the lines under the verdict: other reasons, the worst comparison, how much was compared."""
+    out = [("why", str(r)) for r in (report.get("reasons") or [])[:6] if str(r) != headline(report)]
+    comparisons = report.get("comparisons") or []
+    if comparisons:
+        worst = worst_first(comparisons)[0]
+        at = f", {place(worst)}" if place(worst) else ""
+        out.append(("off by", far_off(worst)))
+        out.append(("where", f"{worst.get('candidate')}/{worst.get('output')}, case {worst.get('case')}{at}"))
+    scope = report["release"].get("scope") or {}
+    partly = scope.get("planned") != scope.get("selected")
+    some = (
+        f" (only {show(scope.get('selected'))} of {show(scope.get('planned'))} planned were selected)" if partly else ""
+    )
+    out.append(("compared", tally_words(tally(comparisons)) + some))
+    return out
+
+
+def _candidate_table(found: Sequence[Glance], width: int) -> Table:
+    wide = width >= _WIDE
+    table = _table(
+        ("candidate", {"ratio": 3}),
+        *((("runner", {"ratio": 2}), ("precision", {"ratio": 2})) if wide else ()),
+        ("verdict", {"no_wrap": True}),
+        ("worst output", {"ratio": 3}),
+        *((("max|Δ|", _RIGHT), ("limit", _RIGHT)) if wide else ()),
+        ("÷ limit", _RIGHT),
+    )
+    for g in found:
+        w: Entry = g.worst or {}
+        numbers = [show(w.get("max_abs")), show(limit_of(w))] if wide else []
+        row = [g.name, *([g.runner, g.precision] if wide else []), g.verdict, w.get("output") or ABSENT, *numbers]
+        _add(table, [*row, show(ratio_of(w), 2)], g.verdict)
+    return table
+
+
+def _output_table(outputs: Sequence[tuple[Glance, str, str, Mapping[str, int], Entry]], width: int) -> Table:
+    wide = width >= _WIDE
+    table = _table(
+        ("candidate", {"ratio": 2}),
+        ("output", {"ratio": 3}),
+        *((("compared", {"ratio": 3}), ("worst case", {"ratio": 3}), ("max|Δ|", _RIGHT)) if wide else ()),
+        ("verdict", {"no_wrap": True}),
+        ("÷ limit", _RIGHT),
+    )
+    for g, _, output, counts, worst in outputs:
+        more = [tally_words(counts), worst.get("case"), show(worst.get("max_abs"))] if wide else []
+        verdict = _overall(counts)
+        _add(table, [g.name, output, *more, verdict, show(ratio_of(worst), 2)], verdict)
+    return table
+
+
+def _overall(counts: Mapping[str, int]) -> str:
+    return "FAIL" if counts.get("FAIL") else "NOT_JUDGED" if counts.get("NOT_JUDGED") else "PASS"
+
+
+_RIGHT: dict[str, Any] = {"justify": "right", "no_wrap": True}
+
+
+def _table(*columns: tuple[str, Mapping[str, Any]]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1), collapse_padding=True)
+    for name, options in columns:
+        table.add_column(name, overflow="fold", **options)
+    return table
+
+
+def _add(table: Table, cells: Sequence[Any], verdict: str) -> None:
+    from rich.text import Text
+
+    table.add_row(*(Text(clean(c, 120), style=_STYLE.get(verdict, "") if c == verdict else "") for c in cells))
+
+
+def _finding_parts(report: Entry) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    found = findings_of(report)
+    waived = findings_of(report, waived=True)
+    if found or waived:
+        yield Text("")
+    for f in found[:_MAX_FINDINGS]:
+        severity = str(f.get("severity"))
+        yield Text.assemble(
+            (clean(f"{severity} {f.get('code')}"), _SEVERITY.get(severity, "")), "  ", clean(_said(f), _MAX_WORDS)
+        )
+        if f.get("remedy"):
+            yield Padding(
+                Text(clean(f"what to do: {f['remedy']}", _MAX_WORDS), style="dim"), (0, 0, 0, 2), expand=False
+            )
+    if len(found) > _MAX_FINDINGS:
+        yield Text(f"… and {len(found) - _MAX_FINDINGS} more findings in report.json", style="dim")
+    for f in waived[:_MAX_FINDINGS]:
+        yield Text(clean(f"waived {f.get('code')}  {_said(f)} ({f['waived']})"), style="dim")
+
+
+def _said(finding: Entry) -> str:
+    """Return a finding in one sentence, with its place."""
+    place = ", ".join(str(finding[k]) for k in ("candidate", "where") if finding.get(k))
+    return f"{place}: {finding.get('title')}" if place else str(finding.get("title"))
+
+
+# --- in a log ------------------------------------------------------------------------------------------------------
+
+
+def plain_lines(report: Entry) -> list[str]:
+    """Return the report as lines for a log: no colour, no box, no wrapping, one fact a line."""
+    lines = [f"{clean(report['verdict'])}  {clean(headline(report), _MAX_WORDS)}"]
+    lines += [f"{label}: {clean(words, _MAX_WORDS)}" for label, words in _story(report)]
+    for g in glances(report):
+        said = f" ({clean('; '.join(g.reasons), _MAX_WORDS)})" if g.reasons else ""
+        lines.append(f"candidate {clean(g.name)}: {clean(g.verdict)}, {clean(g.runner)}, {clean(g.precision)}{said}")
+        outputs = outputs_of(report, g.name)
+        for _, output, counts, worst in outputs[:_MAX_ROWS]:
+            ratio = times(ratio_of(worst)) or f"max|Δ| {show(worst.get('max_abs'))}"
+            case = clean(worst.get("case"))
+            lines.append(
+                f"  output {clean(output)}: {_overall(counts)}, {tally_words(counts)}, worst {ratio} in {case}"
+            )
+        if len(outputs) > _MAX_ROWS:
+            lines.append(f"  … and {len(outputs) - _MAX_ROWS} more outputs in report.json")
+    found = findings_of(report)
+    for f in found[:_MAX_FINDINGS]:
+        lines.append(f"{clean(f.get('severity'))} {clean(f.get('code'))}: {clean(_said(f), _MAX_WORDS)}")
+        if f.get("remedy"):
+            lines.append(f"  what to do: {clean(f['remedy'], _MAX_WORDS)}")
+    if len(found) > _MAX_FINDINGS:
+        lines.append(f"… and {len(found) - _MAX_FINDINGS} more findings in report.json")
+    for f in findings_of(report, waived=True):
+        lines.append(f"waived {clean(f.get('code'))}: {clean(_said(f), _MAX_WORDS)} ({clean(f['waived'])})")
+    return lines
+
+
+def github_annotations(report: Entry) -> list[str]:
+    """Return GitHub's workflow commands for the verdict and the error findings; none outside GitHub Actions."""
+    if os.environ.get("GITHUB_ACTIONS") != "true" or report["verdict"] == "PASS":
+        return []
+    name = annotation_property(f"parity: {report['verdict']}")
+    lines = [f"::error title={name}::{annotation(headline(report))}"]
+    for f in findings_of(report):
+        if f.get("severity") == "error":
+            lines.append(f"::error title={annotation_property(f.get('code'))}::{annotation(_said(f))}")
+    return lines[:_MAX_ANNOTATIONS]

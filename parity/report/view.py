@@ -1,0 +1,274 @@
+"""What the report's files show, worked out once from its plain data: what is worst, how far off, in which words.
+
+Everything here is tolerant: a key that an older report lacks is shown as absent, never guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parity.finding import SEVERITIES
+
+Entry = Mapping[str, Any]
+
+ABSENT = "–"
+PROFILE_WORDS = {
+    "nominal": "ordinary inputs",
+    "edge": "extreme inputs",
+    "dataset": "recorded observations",
+    "worst": "found by the search",
+}
+VERDICT_WORDS = {
+    "PASS": "Everything that was planned was judged, and all of it kept its limits.",
+    "FAIL": "This is not the same policy, as far as was asked here: it must not ship.",
+    "NOT_JUDGED": "Something that was planned could not be judged. That is no pass: it must not ship.",
+}
+_ORDER = {"FAIL": 0, "NOT_JUDGED": 1, "PASS": 2}
+
+
+def number(value: Any) -> float | None:
+    """Return a number of the report, the strings of numbers that are not finite included; None where it is none."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def show(value: Any, digits: int = 3) -> str:
+    """Return a number as people read it: ``1.2e-05``, ``0.41``, ``12,800``, ``NaN``; a dash where there is none."""
+    x = number(value)
+    if x is None:
+        return ABSENT
+    if not math.isfinite(x):
+        return "NaN" if math.isnan(x) else "∞" if x > 0 else "-∞"
+    if x == int(x) and abs(x) < 1e6 and isinstance(value, int):
+        return f"{int(x):,}"
+    if abs(x) >= 1000 and abs(x) < 1e6:
+        return f"{x:,.0f}"
+    return f"{x:.{digits}g}"
+
+
+def times(ratio: Any) -> str:
+    """Return how many limits a difference is: ``0.26 × the limit``, ``34,000 × the limit``."""
+    x = number(ratio)
+    return "" if x is None else f"{show(x, 2)} × the limit"
+
+
+def limit_of(comparison: Entry) -> float | None:
+    """Return the limit on |Δ| at the worst element (or the smallest there is), from the comparison's budget."""
+    budget = comparison.get("budget") or {}
+    for key in ("limit", "max_abs", "limits"):
+        limits = budget.get(key)
+        if limits is None:
+            continue
+        if not isinstance(limits, list | tuple):
+            return number(limits)
+        index = comparison.get("worst_index") or []
+        if len(limits) > 1 and index and isinstance(index[-1], int) and 0 <= index[-1] < len(limits):
+            return number(limits[index[-1]])
+        known = [x for x in map(number, limits) if x is not None]
+        return min(known) if known else None
+    return None
+
+
+def ratio_of(comparison: Entry) -> float | None:
+    """Return the worst |Δ| over its limit, as the judge stored it, else from ``max_abs`` and the budget."""
+    stored = number(comparison.get("limit_ratio"))
+    if stored is not None:
+        return stored
+    difference, limit = number(comparison.get("max_abs")), limit_of(comparison)
+    if difference is None or limit is None:
+        return None
+    if limit == 0:
+        return 0.0 if difference == 0 else math.inf
+    return difference / limit
+
+
+def _badness(comparison: Entry) -> tuple[int, float, float, str]:
+    def falling(value: float | None) -> float:
+        return 1.0 if value is None else -math.inf if math.isnan(value) else -value
+
+    # A missing tensor has no ratio and is worse than any: "None" sorts first among what failed.
+    ratio = ratio_of(comparison)
+    order = _ORDER.get(str(comparison.get("verdict")), 1)
+    first = -math.inf if ratio is None and order == 0 else falling(ratio)
+    return order, first, falling(number(comparison.get("max_abs"))), str(comparison.get("id", ""))
+
+
+def worst_first(comparisons: Iterable[Entry]) -> list[Entry]:
+    """Return the comparisons with what failed first, then what was not judged, each by how many limits it is off."""
+    return sorted(comparisons, key=_badness)
+
+
+def worst_of(comparisons: Iterable[Entry]) -> Entry | None:
+    """Return the worst comparison, None where there is none."""
+    return min(comparisons, key=_badness, default=None)
+
+
+def place(comparison: Entry) -> str:
+    """Return where the worst element lies, in the tensor's own terms where the judge told them, else its index."""
+    where = comparison.get("where")
+    if where:
+        return str(where)
+    index = comparison.get("worst_index")
+    return f"element {list(index)}" if index else ""
+
+
+def values_of(comparison: Entry) -> tuple[str, str] | None:
+    """Return reference and candidate at the worst element, with as many digits as it takes to tell them apart."""
+    values = comparison.get("worst_values")
+    if not isinstance(values, list | tuple) or len(values) != 2:
+        return None
+    for digits in range(4, 17):
+        reference, candidate = show(values[0], digits), show(values[1], digits)
+        if reference != candidate:
+            break
+    return reference, candidate
+
+
+def far_off(comparison: Entry) -> str:
+    """Return how far off a comparison is: the difference, its limit, and both values there."""
+    if number(comparison.get("max_abs")) is None:
+        return str(comparison.get("reason") or "nothing could be compared")
+    units = f" {comparison['units']}" if comparison.get("units") else ""
+    words = f"max|Δ| {show(comparison.get('max_abs'))}{units}"
+    limit, ratio = limit_of(comparison), ratio_of(comparison)
+    if limit is not None:
+        words += f", limit {show(limit)}{units}"
+    if ratio is not None:
+        words += f" ({times(ratio)})"
+    values = values_of(comparison)
+    return words + (f"; reference {values[0]}, candidate {values[1]}" if values else "")
+
+
+def off_where(comparison: Entry) -> str:
+    """Return `far_off` with the place of the worst element, in one sentence."""
+    at = place(comparison)
+    return f"{far_off(comparison)}, at {at}" if at else far_off(comparison)
+
+
+def headline(report: Entry) -> str:
+    """Return what stands beside the verdict: the likely cause, else the first reason, else the margin that is left."""
+    if report.get("cause"):
+        return str(report["cause"])
+    reasons = report.get("reasons") or []
+    if report.get("verdict") != "PASS" and reasons:
+        return str(reasons[0])
+    comparisons = report.get("comparisons") or []
+    if report.get("verdict") != "PASS":
+        return "no reason was recorded"
+    ratios = [r for r in map(ratio_of, comparisons) if r is not None]
+    margin = f", the worst at {times(max(ratios))}" if ratios else ""
+    return f"all {len(comparisons):,} comparisons keep their limits{margin}"
+
+
+def findings_of(report: Entry, *, waived: bool = False) -> list[Entry]:
+    """Return the findings that stand (or those that are waived), errors first, each in the report's order."""
+    order: dict[str, int] = {s: i for i, s in enumerate(SEVERITIES)}
+    chosen = [f for f in report.get("findings") or [] if bool(f.get("waived")) is waived]
+    return sorted(chosen, key=lambda f: order.get(str(f.get("severity")), 0))
+
+
+def tally(entries: Iterable[Entry]) -> dict[str, int]:
+    """Return how many entries have each verdict."""
+    counts = {"PASS": 0, "FAIL": 0, "NOT_JUDGED": 0}
+    for entry in entries:
+        counts[str(entry.get("verdict"))] = counts.get(str(entry.get("verdict")), 0) + 1
+    return counts
+
+
+def tally_words(counts: Mapping[str, int]) -> str:
+    """Return a tally in words: ``408 passed, 4 failed``."""
+    words = {"PASS": "passed", "FAIL": "failed", "NOT_JUDGED": "not judged"}
+    return ", ".join(f"{n:,} {words.get(v, v)}" for v, n in counts.items() if n) or "nothing compared"
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One candidate at a glance. ``worst`` is its worst comparison, None where it has none."""
+
+    name: str
+    runner: str
+    precision: str
+    verdict: str
+    reasons: tuple[str, ...]
+    counts: Mapping[str, int]
+    worst: Entry | None
+
+    @property
+    def tally(self) -> str:
+        return tally_words(self.counts)
+
+
+def glances(report: Entry) -> list[Glance]:
+    """Return every candidate at a glance, in the report's order."""
+    by_name: dict[str, list[Entry]] = {}
+    for comparison in report.get("comparisons") or []:
+        by_name.setdefault(str(comparison.get("candidate")), []).append(comparison)
+    out = []
+    for candidate in report.get("candidates") or []:
+        mine = by_name.get(str(candidate.get("name")), [])
+        out.append(
+            Glance(
+                name=str(candidate.get("name") or ""),
+                runner=str(candidate.get("runner") or ABSENT),
+                precision=str(candidate.get("precision") or ABSENT),
+                verdict=str(candidate.get("verdict") or "NOT_JUDGED"),
+                reasons=tuple(str(r) for r in candidate.get("reasons") or ()),
+                counts=tally(mine),
+                worst=worst_of(mine),
+            )
+        )
+    return out
+
+
+def outputs_of(report: Entry, candidate: str) -> list[tuple[str, str, dict[str, int], Entry]]:
+    """Return level, output, tally and worst comparison of each output of a candidate, in order of appearance."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for c in report.get("comparisons") or []:
+        if str(c.get("candidate")) == candidate:
+            stage = f"{c['stage']}/" if c.get("stage") else ""
+            groups.setdefault((str(c.get("level")), f"{stage}{c.get('output')}"), []).append(c)
+    return [(level, name, tally(found), worst_first(found)[0]) for (level, name), found in groups.items()]
+
+
+def pairs(value: Any, prefix: str = "", depth: int = 0) -> list[tuple[str, str]]:
+    """Return nested plain data as lines of (dotted key, short value), for evidence, environment and budgets."""
+    if isinstance(value, Mapping) and depth < 4:
+        return [p for k, v in value.items() for p in pairs(v, f"{prefix}.{k}" if prefix else str(k), depth + 1)]
+    return [(prefix, short(value))]
+
+
+def short(value: Any, items: int = 8) -> str:
+    """Return a JSON value as a few words: long lists end in how many more there are."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return show(value, 4)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        more = f" … {len(value) - items} more" if len(value) > items else ""
+        return ", ".join(short(v) for v in value[:items]) + more
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {short(v)}" for k, v in list(value.items())[:items])
+    return ABSENT if value is None else str(value)
+
+
+def reproduce(report: Entry) -> list[str]:
+    """Return the commands that repeat this run: those that the run recorded, else the general ones."""
+    import shlex
+
+    recorded = report.get("reproduce")
+    if isinstance(recorded, list) and recorded:
+        return [str(line) for line in recorded]
+    lines = ["parity run parity.toml"]
+    worst = worst_of(report.get("comparisons") or [])
+    if worst is not None and worst.get("verdict") != "PASS":
+        lines.append(f"parity run parity.toml --partial -k {shlex.quote(str(worst.get('case')))}")
+    return [*lines, "parity run --from report.json"]
