@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
+else:
+    Array = Any  # so that modules can import the name without loading NumPy
 
 Dim = int | str | None
 Shape = tuple[Dim, ...]
