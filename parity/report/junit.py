@@ -1,4 +1,4 @@
-"""`junit.xml`: one test case for each comparison, measure and error finding, and one for a verdict that none of them shows.
+"""`junit.xml`: a test case for each comparison, measure and error finding, and for a verdict that none of them shows.
 
 FAIL is ``<failure>``, NOT_JUDGED is ``<error>``, nothing is ever ``<skipped>``: CI services count a skip as green.
 The layout is the one that Jenkins, GitLab and GitHub's reporters share (``testsuites/testsuite/testcase`` with the

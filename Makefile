@@ -1,0 +1,46 @@
+# `make test` on a fresh machine with Python 3.11 or newer sets everything up and runs every check.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+JOBS   ?= 2
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint types tests bench soak clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
+
+setup: $(STAMP)  ## make .venv with everything that the checks need
+
+# torch comes first and pinned: that build is for the CPU alone, a looser requirement may pull gigabytes.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[torch,dev]'
+	touch $@
+
+test: lint types tests  ## all checks: lint, types, floors of the house, tests
+
+lint: $(STAMP)  ## ruff, its formatter, and the floors of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy --strict
+
+tests: $(STAMP)  ## the tests, on $(JOBS) processes
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests
+
+bench: $(STAMP)  ## measured speed, side by side with its peers, one process
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[torch,dev,bench]'
+	$(BIN)/python -m pytest -n 0 -m bench -s tests/benchmarks
+
+soak: $(STAMP)  ## slow fuzzing and memory runs
+	$(BIN)/python -m pytest -n $(JOBS) -m soak tests
+
+clean:  ## remove what was built, the environment too
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
