@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from parity.errors import UsageError
+from parity.errors import RunnerError, UsageError
 from parity.tensor import Array, Block, TensorSpec
 
 Variant = Literal[
@@ -129,22 +129,43 @@ class Runner(Protocol):
 
 
 @cache
+def _points() -> dict[str, EntryPoint]:
+    return {p.name: p for p in sorted(entry_points(group="parity.runners"), key=lambda p: p.name)}
+
+
+@cache
+def _load(name: str) -> Runner:
+    try:
+        runner: Runner = _points()[name].load()
+    except (ImportError, AttributeError) as e:
+        raise RunnerError(
+            f"the runner {name!r} ({_points()[name].value}) cannot be loaded: {e}",
+            remedy="mend or uninstall the package that registers it",
+        ) from e
+    return runner
+
+
 def runners() -> dict[str, Runner]:
-    """Return all registered runners by name."""
-    return {p.name: p.load() for p in sorted(entry_points(group="parity.runners"), key=lambda p: p.name)}
+    """Return all registered runners by name.
+
+    Raises:
+        RunnerError: one of them cannot be loaded.
+    """
+    return {name: _load(name) for name in _points()}
 
 
 def runner_for(spec: RunnerSpec) -> Runner:
-    """Return the runner that ``spec`` names.
+    """Return the runner that ``spec`` names, loading no other.
 
     Raises:
         UsageError: no such runner.
+        RunnerError: it is registered but cannot be loaded.
     """
-    known = runners()
+    known = list(_points())
     if spec.runner not in known:
         import difflib
 
         near = difflib.get_close_matches(spec.runner, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"{spec.name}: no runner called {spec.runner!r}{hint}", expected=", ".join(known))
-    return known[spec.runner]
+    return _load(spec.runner)

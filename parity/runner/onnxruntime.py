@@ -1,0 +1,106 @@
+"""Runs ONNX files with ONNX Runtime, on any of its providers; the provider asked for must be the one that ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from parity.artifact import recognize
+from parity.errors import ArtifactError
+from parity.runner.base import RunnerSpec, Session
+from parity.runner.options import check_options
+from parity.runner.session import worker_session
+
+# Short names that users write, as in `provider = "cuda"`.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "cann": "CANNExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "dnnl": "DnnlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+    "azure": "AzureExecutionProvider",
+}
+_OPTIONS = ("threads", "session_config", "provider_options")
+
+
+class OnnxRuntimeRunner:
+    """The runner ``onnxruntime``. Options: ``threads``, ``session_config``, ``provider_options``, ``load_timeout_s``."""
+
+    name = "onnxruntime"
+
+    def open(self, spec: RunnerSpec, workdir: Path) -> AbstractContextManager[Session]:
+        """Load the ONNX file in a worker; see `parity.runner.base.Runner.open`."""
+        return _open(spec, workdir)
+
+
+@contextmanager
+def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
+    check_options(spec, _OPTIONS)
+    artifact = recognize(spec.path)
+    if artifact.kind != "onnx":
+        raise ArtifactError(f"{spec.path}: this is {artifact.kind}, not ONNX", remedy="give the runner that fits")
+    provider = PROVIDERS.get((spec.provider or "cpu").lower(), spec.provider)
+    request: dict[str, Any] = {"provider": provider, "external": external_data(artifact.path)}
+    with worker_session(spec, workdir, "run_onnxruntime.py", request) as session:
+        yield session
+
+
+def external_data(path: Path) -> list[str]:
+    """Return the names of the files that hold an ONNX file's external data, sorted.
+
+    Raises:
+        ArtifactError: the file is not readable ONNX, or its data is missing or outside its folder.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except (DecodeError, OSError, ValueError) as e:
+        raise ArtifactError(
+            f"{path}: this is not readable ONNX ({e})", remedy="it is truncated or corrupt: export or fetch it again"
+        ) from None
+    names = sorted({e.value for t in _tensors(model.graph) for e in t.external_data if e.key == "location"})
+    for name in names:
+        _check_inside(path, name)
+    return names
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Yield every stored tensor of the graph: initializers, constants, and those of graphs within."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _check_inside(path: Path, name: str) -> None:
+    parts = PurePosixPath(name).parts + PureWindowsPath(name).parts
+    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute()
+    file = path.parent / name
+    if absolute or ".." in parts or not file.resolve().is_relative_to(path.parent.resolve()):
+        raise ArtifactError(
+            f"{path}: its external data {name!r} lies outside its folder",
+            expected="a file beside the model",
+            remedy="save the model again with its data beside it",
+        )
+    if not file.is_file():
+        raise ArtifactError(
+            f"{path}: its external data {name!r} is missing",
+            expected=f"the file {name} in {path.parent}",
+            remedy="copy it there too; both files together are the model",
+        )
+
+
+RUNNER = OnnxRuntimeRunner()

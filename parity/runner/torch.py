@@ -1,0 +1,45 @@
+"""Runs PyTorch policies: TorchScript, ``.pt2``, ``package.module:factory``, a LeRobot folder; in eval mode, state reset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from parity.artifact import recognize
+from parity.errors import ArtifactError
+from parity.runner.base import RunnerSpec, Session
+from parity.runner.options import check_options
+from parity.runner.session import worker_session
+
+_KINDS = ("torchscript", "pt2", "factory", "folder")
+_OPTIONS = ("threads",)
+
+
+class TorchRunner:
+    """The runner ``torch``. Options: ``threads``, ``load_timeout_s``."""
+
+    name = "torch"
+
+    def open(self, spec: RunnerSpec, workdir: Path) -> AbstractContextManager[Session]:
+        """Load the policy in a worker; see `parity.runner.base.Runner.open`."""
+        return _open(spec, workdir)
+
+
+@contextmanager
+def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
+    check_options(spec, _OPTIONS)
+    artifact = recognize(spec.path)
+    if artifact.kind not in _KINDS:
+        raise ArtifactError(
+            f"{spec.path}: this is {artifact.kind}, which torch cannot run by itself",
+            expected="TorchScript, .pt2, a LeRobot folder, or package.module:factory",
+            remedy="write a function that builds the policy and loads the weights, and give it as package.module:function",
+        )
+    if artifact.kind == "folder" and not (artifact.path / "config.json").is_file():
+        raise ArtifactError(f"{spec.path}: no config.json in it, so it is no LeRobot policy")
+    with worker_session(spec, workdir, "run_torch.py", {"kind": artifact.kind}) as session:
+        yield session
+
+
+RUNNER = TorchRunner()

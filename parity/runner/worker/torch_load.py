@@ -1,0 +1,289 @@
+"""Loads a PyTorch policy of any kind and tells what it is. Part of the stand-alone torch worker."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+
+if TYPE_CHECKING:
+    from parity.runner.worker.protocol import Refused, digest
+else:
+    from protocol import Refused, digest
+
+CLASSES = ("float32", "float16", "bfloat16", "int8")  # precision classes, from fine to coarse
+RANDOM_OPS = ("rand", "normal", "bernoulli", "multinomial", "uniform", "dropout", "exponential", "randint", "randperm")
+MODE_MATTERS = ("Dropout", "BatchNorm", "InstanceNorm", "RReLU", "RandomCrop")
+
+
+class Loaded:
+    """A policy that can be called, and what loading it has shown."""
+
+    def __init__(self, kind: str, target: Any) -> None:
+        self.kind, self.target = kind, target
+        self.sha256: Optional[str] = None
+        self.keywords: Optional[List[str]] = None  # names of the arguments, where they can be told
+        self.scripted = False  # TorchScript or .pt2: buffers may be written into, so no inference_mode
+        self.positional = False  # arguments must be passed by position
+        self.takes_dict = False
+        self.fixed_mode = False  # the training flag cannot be changed
+        self.again: Optional[Callable[[], Any]] = None  # loads a second copy, where deepcopy does not do
+        self.training_flag = "unknown"
+        self.random_ops: List[str] = []
+        self.precision: Optional[str] = None
+        self.environment: Dict[str, Any] = {}
+        self.notes: List[str] = []
+
+
+def load(request: Dict[str, Any]) -> Loaded:
+    """Return the policy that the request names.
+
+    Raises:
+        Refused: it cannot be loaded; the message says why.
+    """
+    how = {"torchscript": _torchscript, "pt2": _pt2, "factory": _factory, "folder": _lerobot}
+    return how[request["kind"]](request)
+
+
+# ------------------------------------------------------------------------------------------------------- TorchScript
+
+
+def _torchscript(request: Dict[str, Any]) -> Loaded:
+    import torch
+
+    data = Path(request["path"]).read_bytes()
+    device = request.get("device") or "cpu"
+
+    def read() -> Any:
+        return torch.jit.load(io.BytesIO(data), map_location=device)
+
+    try:
+        module = read()
+    except RuntimeError as e:
+        raise Refused(
+            "load", "TorchScript that torch {} cannot load: {}".format(torch.__version__, _first(e))
+        ) from None
+    loaded = Loaded("torchscript", module)
+    loaded.sha256 = hashlib.sha256(data).hexdigest()
+    loaded.scripted, loaded.again = True, lambda: _eval(read())
+    graph = _inlined(module)
+    schema = module.forward.schema
+    loaded.keywords = [a.name for a in schema.arguments[1:]]
+    was = _training(module)
+    _eval(module)
+    loaded.random_ops = sorted({n.kind() for n in graph if _is_random(n)})
+    reads_flag = any(n.kind() == "prim::GetAttr" and n.s("name") == "training" for n in graph)
+    _tell_mode(loaded, was, reads_flag)
+    loaded.precision = _lowest([_class_of(p.dtype) for p in _tensors(module)] + [c for n in graph for c in _casts(n)])
+    return loaded
+
+
+def _eval(module: Any) -> Any:
+    module.eval()
+    return module
+
+
+def _training(module: Any) -> List[str]:
+    return [n or "the module" for n, m in module.named_modules() if getattr(m, "training", False)]
+
+
+def _inlined(module: Any) -> List[Any]:
+    """Return all nodes of the forward graph, those of called methods and inner blocks included."""
+    try:
+        graph = module.inlined_graph
+    except RuntimeError:
+        graph = module.graph
+    found: List[Any] = []
+
+    def walk(block: Any) -> None:
+        for node in block.nodes():
+            found.append(node)
+            for inner in node.blocks():
+                walk(inner)
+
+    walk(graph)
+    found.append  # the graph must outlive its nodes
+    _KEEP.append(graph)
+    return found
+
+
+_KEEP: List[Any] = []
+
+
+def _is_random(node: Any) -> bool:
+    kind = node.kind()
+    if not kind.startswith("aten::"):
+        return False
+    name = kind[6:].rstrip("_")
+    if name == "dropout" or name.endswith("_dropout"):
+        return _constant(node, "train") is True  # inactive in eval mode
+    return name.startswith(RANDOM_OPS)
+
+
+def _constant(node: Any, argument: str) -> Any:
+    for value in node.inputs():
+        if value.node().kind() == "prim::Constant" and argument in node.schema():
+            found = value.toIValue()
+            if isinstance(found, bool):
+                return found
+    return None
+
+
+def _casts(node: Any) -> List[str]:
+    """Return the lower class that a node converts to, if it does: ScalarType 5 is half, 15 is bfloat16."""
+    if node.kind().startswith("quantized::"):
+        return ["int8"]
+    if node.kind() not in ("aten::to", "aten::half", "aten::type_as"):
+        return []
+    if node.kind() == "aten::half":
+        return ["float16"]
+    kinds = [v.toIValue() for v in node.inputs() if v.node().kind() == "prim::Constant"]
+    return [{5: "float16", 15: "bfloat16"}[k] for k in kinds[:2] if type(k) is int and k in (5, 15)]
+
+
+# --------------------------------------------------------------------------------------------------------------- pt2
+
+
+def _pt2(request: Dict[str, Any]) -> Loaded:
+    import torch
+
+    data = Path(request["path"]).read_bytes()
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # the loader must not fall back to unpickling
+    try:
+        program = torch.export.load(io.BytesIO(data))
+        module = program.module()
+    except Exception as e:
+        raise Refused("load", ".pt2 that torch {} cannot load: {}".format(torch.__version__, _first(e))) from None
+    loaded = Loaded("pt2", module.to(request.get("device") or "cpu"))
+    loaded.sha256 = hashlib.sha256(data).hexdigest()
+    loaded.scripted = loaded.fixed_mode = True
+    loaded.keywords = list(program.graph_signature.user_inputs)
+    spec = getattr(program.call_spec, "in_spec", None)
+    loaded.positional = spec is None or not _all_keywords(program)
+    nodes = [n for n in program.graph.nodes if n.op == "call_function"]
+    names = [str(n.target) for n in nodes]
+    loaded.random_ops = sorted({n for n in names if n.startswith("aten.") and n[5:].startswith(RANDOM_OPS)})
+    loaded.training_flag = "fixed at export"
+    if any("dropout" in n for n in names):
+        loaded.notes.append("dropout is active in the exported program: it was exported in train mode")
+    if any(".batch_norm" in n and "no_training" not in n for n in names if "native" in n):
+        loaded.notes.append("batch norm runs in train mode in the exported program")
+    loaded.precision = _lowest([_class_of(p.dtype) for p in _tensors(module)])
+    return loaded
+
+
+def _all_keywords(program: Any) -> bool:
+    try:
+        args, kwargs = program.example_inputs
+    except (TypeError, ValueError):
+        return False
+    return not args and bool(kwargs)
+
+
+# ----------------------------------------------------------------------------------------------------------- factory
+
+
+def _factory(request: Dict[str, Any]) -> Loaded:
+    import torch
+
+    name, _, function = request["path"].partition(":")
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    before = set(sys.modules)
+    try:
+        build = getattr(importlib.import_module(name), function, None)
+    except ModuleNotFoundError as e:
+        raise Refused("load", "module {} cannot be imported from {}: {}".format(name, here, e)) from None
+    if build is None:
+        raise Refused("load", "module {} has no function {!r}".format(name, function))
+    target = build(**request["kwargs"])
+    if not callable(target):
+        text = "{} returned a {}, which cannot be called; it must return the policy"
+        raise Refused("load", text.format(request["path"], type(target).__name__))
+    loaded = Loaded("factory", target)
+    loaded.sha256 = _source_digest(here, name, before)
+    loaded.environment["callable"] = type(target).__name__
+    if isinstance(target, torch.nn.Module):
+        target.to(request.get("device") or "cpu")
+        was = _training(target)
+        matters = [n for n, m in target.named_modules() if type(m).__name__.startswith(MODE_MATTERS) and n in was]
+        target.eval()
+        _tell_mode(loaded, was, bool(matters))
+        loaded.precision = _lowest([_class_of(p.dtype) for p in _tensors(target)])
+        if any("quantized" in type(m).__module__ for m in target.modules()):
+            loaded.precision = "int8"
+    loaded.keywords = _arguments(target)
+    return loaded
+
+
+def _arguments(target: Any) -> Optional[List[str]]:
+    """Return the names of a callable's arguments; None where they cannot be told (``*args``)."""
+    import inspect
+
+    try:
+        signature = inspect.signature(getattr(target, "forward", target))
+    except (TypeError, ValueError):
+        return None
+    parameters = list(signature.parameters.values())
+    if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
+        return None
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+def _source_digest(here: str, name: str, before: Any) -> str:
+    """Return the hash of the factory's own module and of all that it imported from the folder it lies in."""
+    files = set()
+    for module_name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and (module_name == name or (module_name not in before and file.startswith(here + os.sep))):
+            files.add(Path(file).resolve())
+    base = Path(here).resolve()
+    inside = sorted(f for f in files if str(f).startswith(str(base) + os.sep))
+    if len(inside) < len(files):
+        base, inside = Path("/"), sorted(files)
+    return digest(base, inside, folder=True)
+
+
+# ----------------------------------------------------------------------------------------------------------- LeRobot
+
+
+def _lerobot(request: Dict[str, Any]) -> Loaded:
+    if TYPE_CHECKING:
+        from parity.runner.worker import torch_lerobot
+    else:
+        import torch_lerobot
+
+    return torch_lerobot.load(request)
+
+
+# ------------------------------------------------------------------------------------------------------------ shared
+
+
+def _tell_mode(loaded: Loaded, was: List[str], matters: bool) -> None:
+    loaded.training_flag = "train, set to eval" if was else "eval"
+    if was and matters:
+        text = "saved in train mode, where dropout or batch norm change the result; parity runs it in eval mode"
+        loaded.notes.append(text + " (train mode in {} of its modules, first {})".format(len(was), was[0]))
+
+
+def _tensors(module: Any) -> List[Any]:
+    return [t for t in [*module.parameters(), *module.buffers()] if t.is_floating_point() or t.is_quantized]
+
+
+def _class_of(dtype: Any) -> str:
+    name = str(dtype).split(".")[-1]
+    return {"float16": "float16", "bfloat16": "bfloat16"}.get(name, "int8" if name.startswith("q") else "float32")
+
+
+def _lowest(found: List[str]) -> Optional[str]:
+    return max(found, key=CLASSES.index) if found else None
+
+
+def _first(e: BaseException) -> str:
+    lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+    return lines[0][:500] if lines else type(e).__name__
