@@ -1,0 +1,98 @@
+"""The pytest plugin: thin hooks over `parity.release`. Imports nothing but pytest until ``--parity`` is given.
+
+``pytest suites --parity parity.toml`` (or ``--pyargs parity.suites``) executes the release once, in the controlling
+process, and judges it in tests collected from the plan. ``--parity-evidence DIR`` judges what a run has executed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from parity.release.gateway import Gateway
+
+KEY: pytest.StashKey[Gateway] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the gate."""
+    group = parser.getgroup("parity", "judge the release of a robot policy")
+    group.addoption("--parity", metavar="TOML", default=None, help="the release to judge, a parity.toml")
+    group.addoption(
+        "--parity-evidence", metavar="DIR", default=None, help="judge what an earlier execution left in DIR"
+    )
+
+
+def _active(config: pytest.Config) -> bool:
+    return bool(config.getoption("--parity", default=None) or config.getoption("--parity-evidence", default=None))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Execute the release (controller only), or open the evidence that the controller made (workers)."""
+    if not _active(config):
+        return
+    from parity.errors import ParityError
+    from parity.release.gateway import Gateway
+
+    given: dict[str, Any] | None = getattr(config, "workerinput", None)
+    toml, evidence = config.getoption("--parity"), config.getoption("--parity-evidence")
+    try:
+        if given is not None:
+            config.stash[KEY] = Gateway.attached(given["parity_evidence"], given["workerid"], toml)
+        elif evidence:
+            config.stash[KEY] = Gateway.attached(evidence, "main", toml)
+        else:
+            config.stash[KEY] = Gateway.executed(toml)
+    except ParityError as e:
+        raise pytest.UsageError(str(e)) from None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the evidence is."""
+    if _active(node.config):
+        node.workerinput["parity_evidence"] = str(node.config.stash[KEY].folder)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test per plan entry, and one per candidate."""
+    gateway = metafunc.config.stash.get(KEY, None)
+    if "comparison" in metafunc.fixturenames:
+        entries = gateway.entries if gateway else ()
+        metafunc.parametrize("comparison", entries, ids=[e.id for e in entries], indirect=True)
+    if "candidate_verdict" in metafunc.fixturenames:
+        names = gateway.candidates if gateway else ()
+        metafunc.parametrize("candidate_verdict", names, ids=list(names), indirect=True)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note what was selected, so that a test that never reported is not taken for one that was not asked for."""
+    gateway = session.config.stash.get(KEY, None)
+    if gateway is not None:
+        gateway.note_selected([p for i in session.items if (p := _entry(i)) is not None])
+
+
+def _entry(item: pytest.Item) -> Any:
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("comparison")
+
+
+@pytest.fixture
+def comparison(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """One comparison of the plan, measured and judged."""
+    return request.config.stash[KEY].judged(request.param)
+
+
+@pytest.fixture
+def candidate_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The verdict on one candidate, with its reasons: every rule of the gate applied."""
+    return request.config.stash[KEY].candidate(request.param)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close the evidence."""
+    gateway = config.stash.get(KEY, None)
+    if gateway is not None:
+        gateway.close()

@@ -1,0 +1,42 @@
+"""`parity compare`: two artifacts or traces, no configuration needed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(
+    "compare",
+    short_help="Compare two artifacts or traces; no configuration needed.",
+    help="Compare CANDIDATE with REFERENCE, the trusted one: same inputs, same numbers? No configuration needed.",
+)
+@click.argument("reference")
+@click.argument("candidate")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Take budgets, adapter and cases from this parity.toml."
+)
+@click.option(
+    "--inputs", type=click.Path(path_type=Path), help="Judge on these observations: an .npz, one array per input."
+)
+@click.option("--cases", type=click.IntRange(min=1), help="How many nominal cases to make.  [default: 16]")
+@click.option("--worst", type=click.IntRange(min=0), help="Search for the worst input with this many evaluations.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the cases.  [default: 42]")
+@click.option("--precision", metavar="CLASS", help="Precision class of CANDIDATE: float32, float16, bfloat16, int8.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds a case may take.  [default: 120]")
+@click.option("--layers", is_flag=True, help="Find the first layer that differs.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write report.html, report.json and the rest into this folder."
+)
+@click.option("--json", "json_file", metavar="FILE", help="Write report.json to FILE; '-' is the standard output.")
+def command(reference: str, candidate: str, **options: Any) -> int:
+    """Compare two artifacts and return the exit code."""
+    from parity.cli.judging import judge_now, load_settings, show
+
+    config = load_settings(reference, candidate, options)
+    with tempfile.TemporaryDirectory(prefix="parity-") as work:
+        outcome = judge_now(config, Path.cwd(), Path(work), strict=True, layers=options["layers"])
+    return show(outcome, out=options["out"], json_file=options["json_file"])

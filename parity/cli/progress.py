@@ -1,0 +1,52 @@
+"""Progress on long work: bars on a terminal, plain lines elsewhere, always on stderr, nothing for short work."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+QUIET_S = 2.0  # seconds of work before anything is shown
+LINE_EVERY_S = 15.0
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function ``(side, done, total)`` that shows how far each side is."""
+    if sys.stderr.isatty():
+        with _bars() as report:
+            yield report
+    else:
+        yield _lines()
+
+
+def _lines() -> Callable[[str, int, int], None]:
+    started = time.monotonic()
+    last: dict[str, float] = {}
+
+    def report(side: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - started > QUIET_S and now - last.get(side, started) > LINE_EVERY_S:
+            last[side] = now
+            print(f"{side}: {done} of {total} cases", file=sys.stderr, flush=True)
+
+    return report
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    tasks: dict[str, int] = {}
+
+    def report(side: str, done: int, total: int) -> None:
+        if side not in tasks:
+            tasks[side] = bars.add_task(side, total=total)
+        bars.update(tasks[side], completed=done)  # type: ignore[arg-type]
+
+    with bars:
+        yield report

@@ -1,0 +1,102 @@
+"""The body of `parity run`: the folder it writes into, the suites, recording, re-judging, the baseline."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from parity.cli.judging import Outcome, judge_now
+from parity.errors import NOT_JUDGED, OutputError, UsageError
+from parity.release.baseline import against
+from parity.release.config import Config, load_config
+from parity.release.measure import Measured
+from parity.release.prepare import Prepared
+from parity.release.rejudge import rejudge
+from parity.release.suite_run import run_suites
+from parity.report.json_file import read_json
+from parity.report.terminal import print_report
+from parity.report.write import OutputFolder, write_all
+from parity.verdict import Verdict
+
+
+def judge_release(path: Path, options: Mapping[str, Any]) -> int:
+    """Judge the release at ``path`` and return the exit code.
+
+    Raises:
+        ParityError: usage, an unreadable configuration, or a folder that cannot be written.
+    """
+    config = load_config(path)
+    root = (path if path.is_dir() else path.parent).resolve()
+    filtered = options["expression"] is not None
+    baseline = read_json(options["baseline"]) if options["baseline"] else None
+    source = read_json(options["source"]) if options["source"] else None
+    out = options["out"] or Path("reports") / _folder_name(config.release.name)
+    with OutputFolder(out, partial=filtered) as held:
+        if source is not None:
+            report, timings = rejudge(source, config), {"seconds": {}}
+        else:
+            outcome = _run(config, root, options)
+            report, timings = outcome.report, outcome.timings
+        _scope(report, partial=options["partial"])
+        if baseline is not None:
+            report["baseline"] = against(report, baseline)
+        write_all(report, timings, held.path)
+        print_report(report)
+        print(f"report: {held.path / 'report.html'}", file=sys.stderr)
+    return Verdict(report["verdict"]).exit_code
+
+
+def _folder_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "release"
+
+
+def _run(config: Config, root: Path, options: Mapping[str, Any]) -> Outcome:
+    def suites(folder: Path, prepared: Prepared) -> list[Measured]:
+        return run_suites(folder, prepared.plan, expression=options["expression"], workers=options["workers"])
+
+    with tempfile.TemporaryDirectory(prefix="parity-") as work:
+        outcome = judge_now(config, root, Path(work), strict=False, layers=options["layers"], measured=suites)
+        if options["record"] is not None:
+            _record(Path(work) / "reference.h5", options["record"], outcome)
+    return outcome
+
+
+def _record(trace: Path, target: Path, outcome: Outcome) -> None:
+    """Keep the reference's trace at ``target``, whole or not at all.
+
+    Raises:
+        UsageError: the reference did not run to the end.
+        OutputError: it cannot be written.
+    """
+    failure = outcome.facts["reference"].failure
+    if failure is not None or not trace.is_file():
+        raise UsageError(f"nothing recorded: the reference did not run: {failure.message if failure else 'no trace'}")
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(trace, part)
+        part.replace(target)
+    except OSError as e:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{target}: cannot be written: {e.strerror or e}", remedy="choose another --record") from None
+    print(f"recorded: {target}", file=sys.stderr)
+
+
+def _scope(report: dict[str, Any], *, partial: bool) -> None:
+    """A run that judged less than was planned passes only where the user said so."""
+    scope = report["release"]["scope"]
+    if scope["selected"] == 0:
+        report["verdict"] = Verdict.NOT_JUDGED.value
+        report["reasons"] = ["nothing was selected: no case was judged", *report["reasons"]]
+    elif scope["selected"] < scope["planned"] and not partial and report["verdict"] == "PASS":
+        report["verdict"] = Verdict.NOT_JUDGED.value
+        text = f"only {scope['selected']} of {scope['planned']} planned comparisons were selected"
+        report["reasons"] = [f"{text} (say --partial to pass on these)", *report["reasons"]]
+
+
+__all__ = ["NOT_JUDGED", "judge_release"]

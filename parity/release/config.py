@@ -1,0 +1,230 @@
+"""`parity.toml`, parsed strictly: an unknown key is an error that names it and the nearest known one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from parity.errors import UsageError
+
+MAX_BYTES = 4 << 20
+
+
+class Table(BaseModel):
+    """A table of `parity.toml`."""
+
+    model_config = ConfigDict(extra="forbid", strict=False, frozen=True, populate_by_name=True)
+
+
+class ReleaseTable(Table):
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+
+
+class StageTable(Table):
+    name: str
+    path: str
+
+
+class RunnerTable(Table):
+    """How to run one artifact: shared by ``[reference]`` and ``[[candidate]]``."""
+
+    runner: str | None = None
+    path: str | None = None
+    kwargs: dict[str, Any] = {}
+    python: str | None = None
+    command: list[str] = []
+    provider: str | None = None
+    device: str | None = None
+    options: dict[str, Any] = {}
+    timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    memory_limit_mb: Annotated[int, Field(gt=0)] | None = None
+    precision: str | None = None
+    noise: list[str] = []
+
+
+class ReferenceTable(RunnerTable):
+    pass
+
+
+class CandidateTable(RunnerTable):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    pipeline: str | None = None
+    stages: list[StageTable] = []
+
+    @model_validator(mode="after")
+    def _named(self) -> CandidateTable:
+        if self.name in ("default", "reference"):
+            raise ValueError(f"{self.name!r} is no valid candidate name")
+        return self
+
+
+class CasesTable(Table):
+    nominal: Annotated[int, Field(ge=0, le=1_000_000)] = 16
+    edge: bool = True
+    worst: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    inputs: str | None = None
+    batch: Annotated[int, Field(ge=1)] | None = None
+    dims: dict[str, Annotated[int, Field(ge=1)]] = {}
+
+
+class BudgetTable(Table):
+    max_abs: float | list[float] | None = None
+    mean_abs: Annotated[float, Field(ge=0)] | None = None
+    rmse: Annotated[float, Field(ge=0)] | None = None
+    p99_abs: Annotated[float, Field(ge=0)] | None = None
+    rel: Annotated[float, Field(ge=0)] | None = None
+    max_ulp: Annotated[int, Field(ge=0)] | None = None
+    cosine_min: Annotated[float, Field(ge=-1, le=1)] | None = None
+    allow_nan: bool = False
+    units: str | None = None
+    scale: float | list[float] | None = None
+
+    @model_validator(mode="after")
+    def _limits(self) -> BudgetTable:
+        numbers = self.max_abs if isinstance(self.max_abs, list) else [self.max_abs]
+        if any(n is not None and not (n >= 0 and n != float("inf")) for n in numbers):
+            raise ValueError("max_abs must be finite and not negative")
+        return self
+
+
+class InputTable(Table):
+    """What the user says of one input or output, where no artifact does: ``[contract.inputs.obs]``."""
+
+    shape: list[int | str] | None = None
+    dtype: str | None = None
+    role: str | None = None
+    low: float | list[float] | None = None
+    high: float | list[float] | None = None
+    units: str | None = None
+    elements: list[str] | None = None
+
+
+class ContractTable(Table):
+    inputs: dict[str, InputTable] = {}
+    outputs: dict[str, InputTable] = {}
+
+
+class StatsTable(Table):
+    sources: list[str] = []
+
+
+class ReplayTable(Table):
+    dataset: str | None = None
+    episodes: str | None = None
+
+
+class WaiverTable(Table):
+    finding: str
+    candidate: str | None = None
+    where: str | None = None
+    reason: Annotated[str, Field(min_length=1)]
+    owner: Annotated[str, Field(min_length=1)]
+    until: dt.date
+
+
+class Config(Table):
+    """A whole `parity.toml`."""
+
+    release: ReleaseTable
+    reference: ReferenceTable
+    candidate: Annotated[list[CandidateTable], Field(min_length=1)]
+    cases: CasesTable | None = None
+    budgets: dict[str, dict[str, BudgetTable]] = {}
+    adapter: dict[str, dict[str, Any]] = {}
+    contract: ContractTable = ContractTable()
+    stats: StatsTable = StatsTable()
+    replay: ReplayTable = ReplayTable()
+    waiver: list[WaiverTable] = []
+
+    @model_validator(mode="after")
+    def _names(self) -> Config:
+        names = [c.name for c in self.candidate]
+        twice = {n for n in names if names.count(n) > 1}
+        if twice:
+            raise ValueError(f"two candidates are called {', '.join(sorted(twice))}")
+        for table, allowed in (("budgets", {*names, "default"}), ("adapter", set(names))):
+            for name in getattr(self, table):
+                if name not in allowed:
+                    near = difflib.get_close_matches(name, sorted(allowed), 1)
+                    hint = f"; did you mean {near[0]!r}?" if near else ""
+                    raise ValueError(f"[{table}.{name}]: no candidate is called {name!r}{hint}")
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """Return the parsed `parity.toml` at ``path``.
+
+    Raises:
+        UsageError: it is missing, no TOML, or has an unknown key, a missing one or a wrong value.
+    """
+    try:
+        if path.is_dir():
+            path = path / "parity.toml"
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path}: {path.stat().st_size} bytes are too many for a parity.toml")
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: no such file", remedy="write one with `parity init REFERENCE CANDIDATE -o parity.toml`"
+        ) from None
+    except OSError as e:
+        raise UsageError(f"{path}: cannot be read: {e.strerror or e}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 text, so not a parity.toml") from None
+    except tomllib.TOMLDecodeError as e:
+        raise UsageError(f"{path}: not valid TOML: {e}") from None
+    return parse_config(data, str(path))
+
+
+def parse_config(data: Mapping[str, Any], where: str) -> Config:
+    """Return ``data`` as a checked `Config`; ``where`` names its source in errors.
+
+    Raises:
+        UsageError: an unknown key, a missing one, or a wrong value.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError as e:
+        raise UsageError(f"{where}: " + "\n".join(_explain(error) for error in e.errors()[:10])) from None
+
+
+def _explain(error: Any) -> str:
+    place = ".".join(str(p) for p in error["loc"]) or "the file"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, 1, 0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
+        return f"unknown key {place!r}{hint}"
+    if error["type"] == "missing":
+        return f"{place!r} is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" + ("" if error["type"] == "value_error" else f" (found {error['input']!r:.80})")
+
+
+def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that are known at ``place``, by walking the models."""
+    tables: dict[str, type[Table]] = {
+        "release": ReleaseTable,
+        "reference": ReferenceTable,
+        "candidate": CandidateTable,
+        "cases": CasesTable,
+        "budgets": BudgetTable,
+        "contract": ContractTable,
+        "stats": StatsTable,
+        "replay": ReplayTable,
+        "waiver": WaiverTable,
+    }
+    if not place:
+        return sorted(Config.model_fields)
+    if place[0] == "contract" and len(place) > 2:
+        return sorted(InputTable.model_fields)
+    if "stages" in place:
+        return sorted(StageTable.model_fields)
+    return sorted(tables[str(place[0])].model_fields) if place[0] in tables else []

@@ -1,0 +1,218 @@
+"""Execute: each runner once, in its own process; what comes back goes into traces and facts, nothing is judged here.
+
+The reference runs every case as shipped and in its legitimate variants, which gives the floors. Candidates run every
+case as shipped. Sessions stay open for the search for worst cases, whose findings are replayed on all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from parity.errors import ParityError
+from parity.release.facts import Facts
+from parity.release.floor_run import Terms, measure_terms, recorded_terms
+from parity.release.prepare import Prepared
+from parity.release.sides import Side
+from parity.release.worst import find_worst
+from parity.runner.base import Failure, RunResult, Session, runner_for
+from parity.tensor import Array, Block, Case, stack
+from parity.trace import TraceWriter
+
+Report = Callable[[str, int, int], None]  # side, cases done, cases in all
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One block that ran on one side, with the floor terms where the side is the reference."""
+
+    block: Block
+    result: RunResult
+    terms: Terms
+
+
+@dataclass(slots=True)
+class Live:
+    """A side with its open session, or with the reason why there is none."""
+
+    side: Side
+    session: Session | None
+    facts: Facts
+    results: list[Done] = field(default_factory=list)
+
+
+def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> dict[str, Facts]:
+    """Run the reference and all candidates on the planned cases; write ``<folder>/<side>.h5`` for each.
+
+    Returns:
+        What was learnt of each side, by name. Failures are facts, not exceptions; on Ctrl-C what was measured is
+        written and the rest of the plan stays unjudged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sides = [prepared.reference, *prepared.candidates]
+    lives: list[Live] = []
+    with ExitStack() as exits, ThreadPoolExecutor(max_workers=max(2, len(sides))) as pool:
+        try:
+            opening = [pool.submit(_open, prepared, side, folder, exits) for side in sides]
+            lives = [job.result() for job in opening]
+            _run_all(prepared, lives, pool, report)
+        except KeyboardInterrupt:
+            _interrupted(sides, lives)
+        for live in lives:
+            _write(prepared, live, folder)
+    return {live.side.name: live.facts for live in lives}
+
+
+def _interrupted(sides: Sequence[Side], lives: list[Live]) -> None:
+    """Note the interruption on every side, and stop the sessions so that waiting threads end."""
+    failure = Failure("interrupted", "interrupted by Ctrl-C before all cases ran")
+    if not lives:
+        lives.extend(Live(side, None, Facts(side.name)) for side in sides)
+    for live in lives:
+        live.facts.failure = live.facts.failure or failure
+        if live.session is not None:
+            live.session.close()
+
+
+def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Live:
+    started = time.perf_counter()
+    facts = Facts(side.name)
+    session: Session | None = None
+    if side.problem:
+        facts.failure = side.problem
+        return Live(side, None, facts)
+    try:
+        spec = prepared.spec_of(side)
+        work = folder / f"work-{side.name}"
+        work.mkdir(parents=True, exist_ok=True)
+        session = exits.enter_context(runner_for(spec).open(spec, work))
+        facts.learn(session.info)
+        prepared.check_loaded(side, facts)
+    except ParityError as e:
+        facts.failure = Failure("load", str(e))
+        session = None
+    facts.seconds["load"] = time.perf_counter() - started
+    return Live(side, session, facts)
+
+
+def _run_all(prepared: Prepared, lives: list[Live], pool: ThreadPoolExecutor, report: Report | None) -> None:
+    reference, candidates = lives[0], lives[1:]
+    single = [c for c in prepared.cases if c.id not in prepared.assembled]
+    jobs: list[Future[None]] = [pool.submit(_run, prepared, reference, single, report)]
+    jobs += [pool.submit(_run, prepared, live, prepared.cases, report) for live in candidates]
+    for job in jobs:
+        job.result()
+    _assemble(prepared, reference)
+    if prepared.worst_evaluations:
+        worst = find_worst(prepared, reference, candidates)
+        prepared.add_worst(worst)
+        for live in lives:
+            _run(prepared, live, worst, None)
+
+
+def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report | None) -> None:
+    """Run ``cases`` on one side, block by block (no block mixes profiles), until done or failed."""
+    if live.session is None:
+        return
+    started, done = time.perf_counter(), 0
+    for block in blocks_of(cases):
+        result = run_block(prepared, live, block)
+        if done == 0 and result.failure is None:
+            live.facts.repeat_differs.update(_repeat(prepared, live, block))
+        terms = _terms(prepared, live, block, result)
+        live.results.append(Done(block, result, terms))
+        live.facts.note_run(result)
+        done += result.completed
+        if report:
+            report(live.side.name, done, len(cases))
+        if result.failure:
+            live.facts.failure = live.facts.failure or result.failure
+            if result.failure.kind not in ("input", "run"):
+                break
+    live.facts.seconds["run"] = live.facts.seconds.get("run", 0.0) + time.perf_counter() - started
+
+
+def blocks_of(cases: Sequence[Case]) -> Iterator[Block]:
+    """Yield the cases stacked, in order, without mixing profiles."""
+    for _, run in groupby(cases, key=lambda c: c.profile):
+        yield from stack(list(run))
+
+
+def _repeat(prepared: Prepared, live: Live, block: Block) -> dict[str, float]:
+    """Run the first two cases of the block twice and return the outputs that changed, with by how much."""
+    few = Block(block.ids[:2], {n: a[:2] for n, a in block.inputs.items()})
+    return dict(run_block(prepared, live, few, repeat=True).repeat_differs)
+
+
+def _terms(prepared: Prepared, live: Live, block: Block, result: RunResult) -> Terms:
+    if live.side is not prepared.reference or live.session is None or result.failure:
+        return {}
+    if live.side.spec.runner == "recorded":
+        return recorded_terms(Path(live.side.spec.path), block)
+    return measure_terms(live.session, live.facts, block, result)
+
+
+def run_block(prepared: Prepared, live: Live, block: Block, *, repeat: bool = False) -> RunResult:
+    """Run one block on a live side through its adapter; outputs come back under the contract's names."""
+    assert live.session is not None
+    adapter = prepared.adapters.get(live.side.name)
+    try:
+        inputs = adapter.inputs(block.inputs) if adapter else block.inputs
+        result = live.session.run(Block(block.ids, inputs), repeat=repeat)
+        outputs = adapter.outputs(result.outputs) if adapter and result.completed else result.outputs
+    except ParityError as e:
+        return RunResult({}, 0, failure=Failure("input", str(e)))
+    return RunResult(outputs, result.completed, result.seconds, result.repeat_differs, result.failure)
+
+
+def _assemble(prepared: Prepared, reference: Live) -> None:
+    """Give the reference its outputs for batch cases: the outputs of the single cases, one row each.
+
+    A policy acts on each observation alone, so row i of a batch must equal case i.
+    """
+    outputs: dict[str, dict[str, Array]] = {}
+    terms: dict[str, dict[str, dict[str, Array]]] = {}
+    for done in reference.results:
+        for i, case in enumerate(done.block.ids[: done.result.completed]):
+            outputs[case] = {n: np.asarray(a[i]) for n, a in done.result.outputs.items()}
+            terms[case] = {o: {t: a[i] for t, a in f.items()} for o, f in done.terms.items()}
+    by_id = {c.id: c for c in prepared.cases}
+    for batch, rows in prepared.assembled.items():
+        if not all(r in outputs for r in rows):
+            continue
+        joined = {n: np.concatenate([outputs[r][n] for r in rows])[None] for n in outputs[rows[0]]}
+        floors = {
+            o: {t: np.concatenate([terms[r][o][t] for r in rows])[None] for t in terms[rows[0]][o]}
+            for o in terms[rows[0]]
+            if all(o in terms[r] and set(terms[r][o]) == set(terms[rows[0]][o]) for r in rows)
+        }
+        block = next(stack([by_id[batch]]))
+        reference.results.append(Done(block, RunResult(joined, 1), floors))
+
+
+def _write(prepared: Prepared, live: Live, folder: Path) -> None:
+    """Write the trace of one side: inputs, outputs, and for the reference the floor terms."""
+    by_id = {c.id: c for c in prepared.cases}
+    meta = {"side": live.side.name, "seed": prepared.plan.seed, "facts": live.facts.as_json()}
+    with TraceWriter(folder / f"{live.side.name}.h5", meta) as trace:
+        for done in live.results:
+            n = done.result.completed
+            if not n:
+                continue
+            cases = [by_id[i] for i in done.block.ids[:n]]
+            block = Block(done.block.ids[:n], {k: a[:n] for k, a in done.block.inputs.items()})
+            trace.add(
+                block,
+                cases[0].profile,
+                [c.seed for c in cases],
+                [c.note for c in cases],
+                done.result.outputs,
+                done.terms or None,
+            )

@@ -1,0 +1,96 @@
+"""Why, at once: on FAIL, the cheap static checks and the fits on stored outputs, and one line that names the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.artifact import Artifact
+from parity.diagnose import Explanation, finding_of, fit_structure, likely_cause, static_findings
+from parity.errors import ParityError
+from parity.finding import Finding
+from parity.provenance.match import WeightMatch, match_weights
+from parity.release.measure import Evidence
+from parity.release.prepare import Prepared
+from parity.release.sides import Side
+from parity.tensor import Array
+
+WITH_WEIGHTS = ("onnx", "torchscript", "pt2", "checkpoint", "safetensors", "folder")
+MAX_ELEMENTS = 1 << 22
+
+
+def explain(prepared: Prepared, folder: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Finding], str | None]:
+    """Return findings that name why candidates differ, and the one line to put before the numbers.
+
+    Args:
+        prepared: the release.
+        folder: its evidence.
+        rows: judged comparisons.
+    """
+    findings: list[Finding] = []
+    causes: list[str] = []
+    failed = [c for c in prepared.candidates if any(r["candidate"] == c.name and r["verdict"] == "FAIL" for r in rows)]
+    for side in failed:
+        weights = _weights(prepared.reference, side)
+        static = static_findings(prepared.reference.contract, side.contract, weights)
+        explained = _explained(prepared, folder, side, rows)
+        own = [f.for_candidate(side.name) for f in static]
+        own += [finding_of(e, output, side.name) for output, e in explained]
+        cause = likely_cause(own, [e for _, e in explained])
+        findings += own
+        if cause:
+            causes.append(cause if len(prepared.candidates) == 1 else f"{side.name}: {cause}")
+    return findings, "; ".join(causes) or None
+
+
+def _weights(reference: Side, candidate: Side) -> WeightMatch | None:
+    """Return how many of the candidate's weights are the reference's, or None where either holds none to read."""
+    from parity.checkpoint.weights import read_weights
+
+    found: list[Artifact] = [s.artifact for s in (reference, candidate) if s.artifact is not None]
+    if len(found) < 2 or any(a.kind not in WITH_WEIGHTS for a in found):
+        return None
+    try:
+        return match_weights(read_weights(found[1]), read_weights(found[0]))
+    except ParityError:
+        return None
+
+
+def _explained(
+    prepared: Prepared, folder: Path, side: Side, rows: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, Explanation]]:
+    """Return what explains the difference in each output that failed, from the stored outputs."""
+    bad = {r["output"] for r in rows if r["candidate"] == side.name and r["verdict"] == "FAIL"}
+    found: list[tuple[str, Explanation]] = []
+    with Evidence(folder, prepared.plan) as evidence:
+        for output in sorted(bad):
+            pair = _stacked(prepared, evidence, side.name, output)
+            if pair is None:
+                continue
+            reference, candidate = pair
+            spec = prepared.contract.output(output)
+            elements = spec.elements if spec else None
+            chunked = reference.ndim >= 3 and reference.shape[-2] > 1
+            found += [(output, e) for e in fit_structure(reference, candidate, elements=elements, chunked=chunked)]
+    return found
+
+
+def _stacked(prepared: Prepared, evidence: Evidence, candidate: str, output: str) -> tuple[Array, Array] | None:
+    """Return the outputs of all nominal and recorded cases (else of all), stacked, for both sides."""
+    ids = [c.id for c in prepared.plan.cases if c.profile in ("nominal", "dataset") and c.id not in prepared.assembled]
+    ids = ids or [c.id for c in prepared.plan.cases]
+    pairs: list[tuple[Array, Array]] = []
+    for case in ids:
+        a, b = evidence.output("reference", case, output), evidence.output(candidate, case, output)
+        if a is None or b is None or a.shape != b.shape or a.dtype.kind not in "fV" or len(a.shape) < 2:
+            continue
+        size = int(np.prod(a.shape))
+        if size * (len(pairs) + 1) > MAX_ELEMENTS or (pairs and pairs[0][0].shape != a.shape):
+            break
+        pairs.append((a.read(0, size).reshape(a.shape), b.read(0, size).reshape(b.shape)))
+    if len(pairs) < 3:
+        return None
+    return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])

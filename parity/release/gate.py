@@ -1,0 +1,195 @@
+"""A gate that says nothing does not pass: every way in which a comparison can be vacuous is a finding that blocks.
+
+Findings with a code ``GATE0xx`` and severity ``error`` make a candidate NOT_JUDGED; no waiver touches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from parity.compare.budget import FLOORS_ALLOWED, INFORMATIVE, INT8_RMS_RATIO
+from parity.compare.floors import ROUNDING
+from parity.finding import Finding
+from parity.release.facts import Facts
+from parity.release.measure import Measured
+from parity.release.plan import Plan
+from parity.tensor import Array
+
+POOLED = ("nominal", "dataset")
+NONDETERMINISTIC = FLOORS_ALLOWED * ROUNDING  # of the output's scale: more than rounding from run to run
+
+
+def distinct_cases(plan: Plan) -> Iterator[Finding]:
+    """Yield a finding where there are fewer than two distinct cases."""
+    digests = {c.sha256 for c in plan.cases if c.sha256 is not None}
+    if len(digests) < 2:
+        yield Finding(
+            "GATE001",
+            "error",
+            f"Only {len(digests)} distinct case{'' if len(digests) == 1 else 's'} planned: nothing can be concluded.",
+            evidence={"cases": len(plan.cases), "distinct": len(digests)},
+            remedy="use more nominal cases, or observations that differ",
+        )
+
+
+def nothing_planned(plan: Plan) -> Iterator[Finding]:
+    """Yield a finding where the plan holds nothing to judge."""
+    if not plan.entries:
+        yield Finding("GATE002", "error", "Nothing is planned: no case or no output.", remedy="check [cases]")
+
+
+def ran(reference: Facts, candidate: Facts) -> Iterator[Finding]:
+    """Yield a finding for each side that could not be run, and for results that change from run to run."""
+    for facts in (reference, candidate):
+        name = "the reference" if facts is reference else f"candidate {candidate.side!r}"
+        if facts.failure is not None:
+            yield Finding(
+                "GATE003",
+                "error",
+                f"{name[0].upper()}{name[1:]} could not be run to the end: {_first_line(facts.failure.message)}",
+                where=facts.side,
+                detail=facts.failure.message,
+                evidence={"kind": facts.failure.kind},
+                remedy=_remedy(facts.failure.kind),
+                candidate=candidate.side,
+            )
+
+
+def repeats(facts: Facts, scales: Mapping[str, float], candidate: str) -> Iterator[Finding]:
+    """Yield a finding where the same input twice gave different outputs, beyond rounding."""
+    for output, gap in sorted(facts.repeat_differs.items()):
+        if gap > NONDETERMINISTIC * scales.get(output, 0.0):
+            yield Finding(
+                "GATE004",
+                "error",
+                f"The same input twice gives different {output!r} on {facts.side!r}: largest difference {gap:.3g}.",
+                where=output,
+                detail="Train mode, state that is not reset, or a random op whose noise is not injected.",
+                evidence={"max_abs": gap, "stateful": facts.stateful, "notes": facts.notes},
+                remedy="export in eval mode, or make the noise an input and name it in `noise = [...]`",
+                candidate=candidate,
+            )
+
+
+def random_ops(ops: Sequence[str], where: str, candidate: str) -> Iterator[Finding]:
+    """Yield a finding where a graph draws its own noise."""
+    if ops:
+        yield Finding(
+            "GATE005",
+            "error",
+            f"{where} draws random numbers inside its graph ({', '.join(ops)}): outputs cannot be compared directly.",
+            where=where,
+            evidence={"ops": list(ops)},
+            remedy="export with the noise as an input, or record a distribution of samples",
+            candidate=candidate,
+        )
+
+
+def same_thing(same: bool, candidate: str) -> Iterator[Finding]:
+    """Yield a finding where candidate and reference are the same bytes, run in the same way."""
+    if same:
+        yield Finding(
+            "GATE006",
+            "error",
+            "Candidate and reference are the same file, run by the same runner in the same way: this compares nothing.",
+            where=candidate,
+            remedy="give the artifact that was trained as reference and the one to be shipped as candidate",
+            candidate=candidate,
+        )
+
+
+def coverage(
+    rows: Sequence[Measured], actions: Sequence[str], candidate: str, names: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Yield findings about what the cases did not exercise.
+
+    Args:
+        rows: decided comparisons of one candidate.
+        actions: names of its action outputs; all float outputs where none is known to be one.
+        candidate: its name.
+        names: element names by output, where known.
+    """
+    floats = {r["output"] for r in rows if r.get("floor")}
+    moved = False
+    informative = False
+    judged_actions = [o for o in sorted(floats) if o in actions] or sorted(floats)
+    for output in sorted(floats):
+        span, limit = spans([r for r in rows if r["output"] == output])
+        if span is None:
+            continue
+        moved |= bool((span > 0).any())
+        covered = span > INFORMATIVE * limit
+        if output in judged_actions:
+            informative |= bool(covered.any())
+        yield from _not_covered(output, span, covered, candidate, names.get(output))
+    if not floats:
+        return
+    if not moved:
+        yield Finding(
+            "GATE007",
+            "error",
+            "No float output depends on any input: the reference gives the same numbers in every case.",
+            candidate=candidate,
+            remedy="check that the reference is the trained policy, and that its inputs are connected",
+        )
+    elif not informative:
+        yield Finding(
+            "GATE008",
+            "error",
+            "No action dimension is informative: the reference moves by less than 4 limits in every dimension.",
+            candidate=candidate,
+            evidence={"outputs": judged_actions},
+            remedy="judge on recorded observations (`--inputs`), or tighten the budget",
+        )
+
+
+def spans(rows: Sequence[Measured]) -> tuple[Array | None, Array]:
+    """Return the reference's range and the limit of each action dimension over the pooled cases, both ``(D,)``."""
+    usable = [r for r in rows if r.get("dims") and None not in (r["dims"].get("ref_min") or [None])]
+    pooled = [r for r in usable if r["profile"] in POOLED] or usable
+    width = len(pooled[0]["dims"]["ref_min"]) if pooled else 0
+    pooled = [r for r in pooled if len(r["dims"]["ref_min"]) == width]
+    if not pooled:
+        return None, np.zeros(0)
+    low = np.min([r["dims"]["ref_min"] for r in pooled], axis=0)
+    high = np.max([r["dims"]["ref_max"] for r in pooled], axis=0)
+    limits = [r["limit"] for r in pooled if r.get("limit") and len(r["limit"]) == width]
+    if limits:
+        return high - low, np.max(limits, axis=0)
+    squares = np.sum([r["dims"]["sum_sq_ref"] for r in pooled], axis=0) if "sum_sq_ref" in pooled[0]["dims"] else 0.0
+    count = sum(r["dims"]["n"] for r in pooled)
+    return high - low, INT8_RMS_RATIO * np.sqrt(np.broadcast_to(squares, (width,)) / max(count, 1))
+
+
+def _not_covered(output: str, span: Array, covered: Array, candidate: str, names: Any) -> Iterator[Finding]:
+    silent = [int(i) for i in np.flatnonzero(~covered)]
+    if silent:
+        label = [f"{i} ({names[i]})" if names and i < len(names) else str(i) for i in silent]
+        constant = [int(i) for i in np.flatnonzero(span == 0)]
+        yield Finding(
+            "GATE010",
+            "warning",
+            f"{output}: {len(silent)} of {span.size} dimensions are constant here: not covered "
+            f"({', '.join(label[:8])}{', …' if len(label) > 8 else ''}).",
+            where=output,
+            detail="They were compared, but a fault in them might not show: the reference barely moves there.",
+            evidence={"dimensions": silent, "constant": constant},
+            remedy="judge on recorded observations (`--inputs`) in which they move",
+            candidate=candidate,
+        )
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "no message"
+
+
+def _remedy(kind: str) -> str:
+    return {
+        "timeout": "raise timeout_s, or find out why it hangs",
+        "memory": "run it where there is more memory, or raise memory_limit_mb",
+        "absent": "install what is missing, or point `python` at an environment that has it",
+        "interrupted": "run again; what was measured is in the report",
+    }.get(kind, "mend the artifact or its environment and run again")

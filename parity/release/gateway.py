@@ -1,0 +1,111 @@
+"""What the pytest plugin talks to: the evidence of one release, judged entry by entry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from parity.release.config import Config, load_config
+from parity.release.decide import Terms, decide
+from parity.release.execute import execute
+from parity.release.facts import Facts
+from parity.release.judge import budgets_of, judge
+from parity.release.measure import Evidence, Measured, measure
+from parity.release.plan import Entry, Plan
+from parity.release.precision import judged_class
+from parity.release.prepare import Prepared, prepare
+from parity.release.saved import append_measured, load_evidence, measure_all, save_facts
+
+
+class Gateway:
+    """The evidence of one release. With a `parity.toml` it judges; without, it measures and the run judges."""
+
+    def __init__(self, folder: Path, worker: str, toml: str | None, *, owned: bool) -> None:
+        self.folder = folder
+        self._worker = worker
+        self._toml = None if toml is None else Path(toml)
+        self._owned = owned
+        self.plan, self.facts = load_evidence(folder)
+        self._evidence = Evidence(folder, self.plan)
+
+    @classmethod
+    def attached(cls, folder: str, worker: str, toml: str | None) -> Gateway:
+        """Return a gateway to evidence that exists."""
+        return cls(Path(folder), worker, toml, owned=False)
+
+    @classmethod
+    def executed(cls, toml: str) -> Gateway:
+        """Execute the release that ``toml`` describes and return a gateway to its evidence."""
+        prepared = _prepared(Path(toml))[0]
+        folder = Path(tempfile.mkdtemp(prefix="parity-"))
+        try:
+            prepared.plan.save(folder / "plan.json")
+            save_facts(folder, execute(prepared, folder))
+            return cls(folder, "main", toml, owned=True)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return self.plan.entries
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of the candidates to be judged as a whole; none where the run itself does that."""
+        return () if self._toml is None else tuple(dict.fromkeys(e.candidate for e in self.plan.entries))
+
+    def note_selected(self, entries: list[Entry]) -> None:
+        """Write down which entries were selected, for the run that judges them."""
+        note = self.folder / f"collected-{self._worker}.json"
+        note.write_text(json.dumps([e.id for e in entries]), encoding="utf-8")
+
+    def judged(self, entry: Entry) -> Measured:
+        """Return the comparison of ``entry``; measured is kept for the run, and judged where budgets are known."""
+        row = measure(self._evidence, entry)
+        if self._toml is None:
+            append_measured(self.folder, self._worker, row)
+            return row
+        return self._decided[entry.id]
+
+    def candidate(self, name: str) -> dict[str, Any]:
+        """Return the verdict on one candidate and its reasons."""
+        prepared, config = self._release
+        report = judge(prepared, config, self.facts, measure_all(self.folder, self.plan))
+        found: dict[str, Any] = next(c for c in report["candidates"] if c["name"] == name)
+        return found
+
+    @cached_property
+    def _release(self) -> tuple[Prepared, Config]:
+        assert self._toml is not None
+        return _prepared(self._toml)
+
+    @cached_property
+    def _decided(self) -> dict[str, Measured]:
+        prepared, config = self._release
+        reference = prepared.reference
+        terms = {
+            s.name: Terms(judged_class(s, reference, self.facts["reference"]), budgets_of(config, s.name))
+            for s in prepared.candidates
+        }
+        rows, _ = decide(measure_all(self.folder, self.plan), terms)
+        return {r["id"]: r for r in rows}
+
+    def close(self) -> None:
+        """Close the traces; remove the evidence if this gateway made it."""
+        self._evidence.__exit__(None, None, None)
+        if self._owned:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _prepared(toml: Path) -> tuple[Prepared, Config]:
+    config = load_config(toml)
+    root = (toml if toml.is_dir() else toml.parent).resolve()
+    return prepare(config, root, strict=False), config
+
+
+__all__ = ["Facts", "Gateway", "Plan"]

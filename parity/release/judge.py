@@ -1,0 +1,255 @@
+"""Judge: plan against results. Returns the report, plain data in the public JSON schema, version 1."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from parity.compare.budget import Budget
+from parity.finding import Finding, by_severity
+from parity.release import gate
+from parity.release.config import BudgetTable, Config, WaiverTable
+from parity.release.decide import Terms, decide
+from parity.release.facts import Facts
+from parity.release.measure import Measured
+from parity.release.precision import judged_class, precision_findings
+from parity.release.prepare import Prepared
+from parity.release.waivers import apply_waivers
+from parity.tensor import TensorSpec
+from parity.verdict import Verdict, combine
+
+SCHEMA = 1
+LIBRARIES = ("numpy", "scipy", "onnx", "onnxruntime", "torch", "openvino", "h5py")
+NEVER_WAIVED = ("DIFF002", "DIFF003", "DIFF004", "DIFF005")
+FAULTS: Mapping[str, tuple[str, str]] = {
+    "budget": ("DIFF001", "over budget"),
+    "nan": ("DIFF002", "NaN"),
+    "inf": ("DIFF002", "infinite"),
+    "shape": ("DIFF003", "of another shape"),
+    "dtype": ("DIFF004", "of another dtype"),
+    "missing_output": ("DIFF005", "missing"),
+}
+
+
+def budgets_of(config: Config, candidate: str) -> dict[str, Budget]:
+    """Return the budgets the user set for ``candidate``, by output: its own, else those of ``default``."""
+    tables = {**config.budgets.get("default", {}), **config.budgets.get(candidate, {})}
+    found = {output: budget_of(table) for output, table in tables.items()}
+    return {output: b for output, b in found.items() if b.judged or b.allow_nan}
+
+
+def budget_of(table: BudgetTable) -> Budget:
+    """Return the budget that a ``[budgets.<candidate>.<output>]`` table describes."""
+    scale = table.scale if table.scale is None or isinstance(table.scale, list) else [table.scale]
+    return Budget(
+        max_abs=tuple(table.max_abs) if isinstance(table.max_abs, list) else table.max_abs,
+        mean_abs=table.mean_abs,
+        rmse=table.rmse,
+        p99_abs=table.p99_abs,
+        rel=table.rel,
+        max_ulp=table.max_ulp,
+        cosine_min=table.cosine_min,
+        allow_nan=table.allow_nan,
+        units=table.units,
+        scale=None if scale is None else tuple(scale),
+    )
+
+
+def judge(
+    prepared: Prepared,
+    config: Config,
+    facts: Mapping[str, Facts],
+    measured: Sequence[Measured],
+    *,
+    extra: Sequence[Finding] = (),
+    today: dt.date | None = None,
+) -> dict[str, Any]:
+    """Return the report on a release.
+
+    Args:
+        prepared: sides, contract and plan.
+        config: budgets and waivers.
+        facts: by side.
+        measured: comparisons; planned entries that are not among them are left out by the user's own filter.
+        extra: findings of the diagnosis.
+        today: for waivers; the current date if None.
+    """
+    classes = {s.name: judged_class(s, prepared.reference, facts["reference"]) for s in prepared.candidates}
+    terms = {s.name: Terms(classes[s.name], budgets_of(config, s.name)) for s in prepared.candidates}
+    rows, measures = decide(measured, terms)
+    for row in rows:
+        row["where"] = place_of(row, prepared.contract.output(row["output"]))
+    findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan), *gate.nothing_planned(prepared.plan)]
+    for side in prepared.candidates:
+        own = [r for r in rows if r["candidate"] == side.name]
+        findings += _candidate_findings(prepared, side.name, facts, own, classes[side.name])
+    report = _report(prepared, config, facts, classes, rows, measures)
+    return conclude(report, findings, config.waiver, today or dt.date.today())
+
+
+def _candidate_findings(
+    prepared: Prepared, name: str, facts: Mapping[str, Facts], rows: Sequence[Measured], judged: str
+) -> Iterable[Finding]:
+    side = next(s for s in prepared.candidates if s.name == name)
+    scales = {r["output"]: max(r["floor"]["scale"], default=0.0) for r in rows if r.get("floor")}
+    yield from gate.ran(facts["reference"], facts[name])
+    yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
+    for which in (prepared.reference, side):
+        yield from gate.repeats(facts[which.name], scales, name)
+        ops = which.contract.metadata.get("random_ops", ()) if which.contract else ()
+        yield from gate.random_ops([str(o) for o in ops], str(which.spec.path), name)
+    yield from precision_findings(side, facts[name], judged)
+    outputs = prepared.contract.outputs
+    actions = [t.name for t in outputs if t.role == "action"]
+    yield from gate.coverage(rows, actions, name, {t.name: t.elements for t in outputs})
+    yield from difference_findings(rows, name)
+
+
+def difference_findings(rows: Sequence[Measured], candidate: str) -> Iterable[Finding]:
+    """Yield one finding for each output and kind of fault, with the worst case."""
+    groups: dict[tuple[str, str], list[Measured]] = defaultdict(list)
+    for row in rows:
+        if row["verdict"] == "FAIL":
+            groups[row["output"], row.get("fault") or "budget"].append(row)
+    for (output, fault), failed in sorted(groups.items()):
+        code, words = FAULTS[fault]
+        worst = max(failed, key=severity_of)
+        total = sum(r["output"] == output for r in rows)
+        yield Finding(
+            code,
+            "error",
+            f"{output} is {words} in {len(failed)} of {total} cases; worst in {worst['case']}: {worst['reason']}.",
+            where=output,
+            detail=worst.get("where") or "",
+            evidence={"comparison": worst["id"], "failed": len(failed), "of": total, "max_abs": worst["max_abs"]},
+            candidate=candidate,
+        )
+
+
+def severity_of(row: Measured) -> float:
+    """Return how badly a comparison fails, to find the worst: |Δ| over its limit, else |Δ|."""
+    for key in ("limit_ratio", "max_abs"):
+        value = row.get(key)
+        if isinstance(value, int | float):
+            return float(value)
+    return float("inf")
+
+
+def place_of(row: Measured, spec: TensorSpec | None) -> str:
+    """Return where the worst element is, in the tensor's own terms: time step, action dimension, joint name."""
+    from parity.compare.describe import where
+
+    index, shape = row.get("worst_index"), row.get("shape")
+    if not index or not shape:
+        return ""
+    return where(tuple(index), tuple(shape), elements=spec.elements if spec else None)
+
+
+def conclude(
+    report: dict[str, Any], findings: Sequence[Finding], waivers: Sequence[WaiverTable], today: dt.date
+) -> dict[str, Any]:
+    """Return ``report`` with findings, waivers, and the verdict of each candidate and of the release filled in."""
+    waivable = [f for f in findings if f.code not in NEVER_WAIVED]
+    fixed = [f for f in findings if f.code in NEVER_WAIVED]
+    kept, complaints = apply_waivers(waivable, waivers, today)
+    every = by_severity([*kept, *fixed, *complaints])
+    waived_outputs = {(f.candidate, f.where) for f in kept if f.waived and f.code == "DIFF001"}
+    for candidate in report["candidates"]:
+        verdict, reasons = _verdict_of(candidate["name"], report, every, waived_outputs)
+        candidate |= {"verdict": verdict.value, "reasons": reasons}
+    report["findings"] = [f.as_json() for f in every]
+    verdicts = [Verdict(c["verdict"]) for c in report["candidates"]]
+    unowned = [f for f in every if f.candidate is None and f.severity == "error" and not f.waived]
+    verdicts += [Verdict.NOT_JUDGED if f.code.startswith("GATE") else Verdict.FAIL for f in unowned]
+    many = len(report["candidates"]) > 1
+    reasons = [f"{c['name']}: {r}" if many else r for c in report["candidates"] for r in c["reasons"]]
+    report["reasons"] = [*(f.title for f in unowned), *reasons]
+    report["verdict"] = combine(verdicts).value
+    return report
+
+
+def _verdict_of(
+    name: str, report: Mapping[str, Any], findings: Sequence[Finding], waived: set[tuple[str | None, str]]
+) -> tuple[Verdict, list[str]]:
+    """Return the verdict of one candidate with the reasons for it, most serious first."""
+    rows = [r for r in report["comparisons"] if r["candidate"] == name]
+    mine = [f for f in findings if f.candidate == name and f.severity == "error" and not f.waived]
+    failing = [f for f in mine if not f.code.startswith("GATE")]
+    saying_nothing = [f for f in mine if f.code.startswith("GATE")]
+    blocked = [
+        r for r in rows if r["verdict"] == "FAIL" and not (r.get("fault") == "budget" and (name, r["output"]) in waived)
+    ]
+    unjudged = [r for r in rows if r["verdict"] == "NOT_JUDGED"]
+    reasons = [f.title for f in (*failing, *saying_nothing)]
+    verdicts = [Verdict.FAIL] * bool(failing or blocked) + [Verdict.NOT_JUDGED] * bool(saying_nothing or unjudged)
+    if unjudged and not saying_nothing:
+        reasons.append(f"{len(unjudged)} of {len(rows)} comparisons were not judged: {unjudged[0]['reason']}")
+    if not rows:
+        return combine([*verdicts, Verdict.NOT_JUDGED]), [*reasons, "nothing was compared"]
+    return combine([*verdicts, Verdict.PASS]) if not verdicts else combine(verdicts), reasons
+
+
+def _report(
+    prepared: Prepared,
+    config: Config,
+    facts: Mapping[str, Facts],
+    classes: Mapping[str, str],
+    rows: list[Measured],
+    measures: list[dict[str, Any]],
+) -> dict[str, Any]:
+    plan = prepared.plan
+    return {
+        "schema": SCHEMA,
+        "verdict": "NOT_JUDGED",
+        "reasons": [],
+        "cause": None,
+        "release": {
+            "name": plan.release,
+            "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "seed": plan.seed,
+            "environment": environment(facts),
+            "scope": {"planned": len(plan.entries), "selected": len(rows)},
+        },
+        "artifacts": [s.artifact_json() for s in (prepared.reference, *prepared.candidates)],
+        "candidates": [
+            {
+                "name": s.name,
+                "runner": s.spec.runner,
+                "precision": classes[s.name],
+                "verdict": "NOT_JUDGED",
+                "reasons": [],
+            }
+            for s in prepared.candidates
+        ],
+        "cases": [
+            {"id": c.id, "profile": c.profile, "seed": c.seed, "note": c.note, "sha256": c.sha256} for c in plan.cases
+        ],
+        "facts": {name: {k: v for k, v in f.as_json().items() if k != "environment"} for name, f in facts.items()},
+        "comparisons": rows,
+        "measures": measures,
+        "findings": [],
+        "waivers": [w.model_dump(mode="json") for w in config.waiver],
+    }
+
+
+def environment(facts: Mapping[str, Facts]) -> dict[str, Any]:
+    """Return what ran the release: interpreter, platform, libraries here, and what each worker said of itself."""
+    libraries = {}
+    for name in LIBRARIES:
+        try:
+            libraries[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "parity": version("policy-parity"),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "implementation": sys.implementation.name,
+        "libraries": libraries,
+        "sides": {name: dict(f.environment) for name, f in facts.items()},
+    }

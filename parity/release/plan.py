@@ -1,0 +1,102 @@
+"""The plan: every candidate × case × output that must be judged, written before anything runs.
+
+Everything in it starts as NOT_JUDGED. What is planned and not measured stays so; nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from parity.errors import UsageError
+from parity.tensor import Case
+
+SCHEMA = 1
+WORST_KEPT = 4  # how many of the worst inputs found by the search are replayed on every candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to be judged. ``id`` is ``candidate/level/[stage/]case/output``, opaque to readers."""
+
+    id: str
+    candidate: str
+    level: str
+    stage: str | None
+    profile: str
+    case: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCase:
+    """A case as planned. ``sha256`` is of its inputs' names and bytes; None where a search will fill it in."""
+
+    id: str
+    profile: str
+    seed: int
+    note: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All entries and cases of a release."""
+
+    release: str
+    seed: int
+    entries: tuple[Entry, ...]
+    cases: tuple[PlannedCase, ...]
+
+    def save(self, path: Path) -> None:
+        document = {"schema": SCHEMA, **asdict(self)}
+        path.write_text(json.dumps(document, indent=0), encoding="utf-8")
+
+
+def load_plan(path: Path) -> Plan:
+    """Return the plan at ``path``.
+
+    Raises:
+        UsageError: it is not a plan of this schema.
+    """
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if data.pop("schema") != SCHEMA:
+            raise UsageError(f"{path}: a plan of another schema version")
+        entries = tuple(Entry(**e) for e in data.pop("entries"))
+        cases = tuple(PlannedCase(**c) for c in data.pop("cases"))
+        return Plan(entries=entries, cases=cases, **data)
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UsageError(f"{path}: not a plan ({e})") from None
+
+
+def case_digest(case: Case) -> str:
+    """Return the SHA-256 over the names, dtypes, shapes and bytes of a case's inputs."""
+    import numpy as np
+
+    sha = hashlib.sha256()
+    for name, array in sorted(case.inputs.items()):
+        sha.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def make_plan(
+    release: str, seed: int, candidates: Sequence[str], cases: Iterable[Case], outputs: Sequence[str], worst: bool
+) -> Plan:
+    """Return the plan of judging ``outputs`` of every candidate in every case, and in the worst cases to be found."""
+    planned = [PlannedCase(c.id, c.profile, c.seed, c.note, case_digest(c)) for c in cases]
+    if worst:
+        ids = [f"worst-{i:04d}" for i in range(WORST_KEPT)]
+        planned += [PlannedCase(i, "worst", seed, "found by the search", None) for i in ids]
+    entries = [
+        Entry(f"{name}/graph/{case.id}/{output}", name, "graph", None, case.profile, case.id, output)
+        for name in candidates
+        for case in planned
+        for output in outputs
+    ]
+    return Plan(release, seed, tuple(entries), tuple(planned))

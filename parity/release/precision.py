@@ -1,0 +1,75 @@
+"""The precision class of a candidate: declared, and checked against what its graph computes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parity.compare.budget import CLASSES, coarser
+from parity.errors import UsageError
+from parity.finding import Finding
+from parity.release.facts import Facts
+from parity.release.sides import Side
+
+VERIFIED = ("onnxruntime", "torch")  # runners that compute in the class their graph says
+
+
+def found_class(side: Side, facts: Facts) -> str | None:
+    """Return the lowest class seen, by the reader in the graph or by the runner at run time; None if neither knows."""
+    seen = [p for p in (side.contract.precision if side.contract else None, facts.precision) if p is not None]
+    known = [p for p in seen if p in CLASSES]
+    return max(known, key=CLASSES.index) if known else (seen[0] if seen else None)
+
+
+def judged_class(side: Side, reference: Side, reference_facts: Facts) -> str:
+    """Return the class in which ``side`` is judged: as declared, else the reference's, else float32.
+
+    Raises:
+        UsageError: the declared class is none that parity knows.
+    """
+    declared = side.declared or reference.declared or found_class(reference, reference_facts) or "float32"
+    if declared == "float64":
+        return "float32"
+    if declared not in CLASSES:
+        raise UsageError(f"{side.name}: precision {declared!r} is no precision class", expected=", ".join(CLASSES))
+    return declared
+
+
+def precision_findings(side: Side, facts: Facts, judged: str) -> Iterator[Finding]:
+    """Yield PREC001 for an undeclared lower class, PREC002 for a declared one that the graph does not have."""
+    found = found_class(side, facts)
+    if coarser(found, judged):
+        yield Finding(
+            "PREC001",
+            "error",
+            f"The graph computes in {found}, which was not declared (judged as {judged}).",
+            where=side.spec.path,
+            evidence={"found": found, "declared": side.declared, "judged": judged},
+            remedy=f'export in {judged}, or declare it: precision = "{found}"',
+            candidate=side.name,
+        )
+    elif found is not None and coarser(judged, found) and side.declared is not None:
+        if side.spec.runner in VERIFIED:
+            yield Finding(
+                "PREC002",
+                "error",
+                f"Declared {judged}, but the graph computes in {found}: the looser budget of {judged} is not earned.",
+                where=side.spec.path,
+                evidence={"found": found, "declared": side.declared},
+                remedy=f'declare precision = "{found}", or convert the graph to {judged}',
+                candidate=side.name,
+            )
+        else:
+            yield _unverified(side, judged)
+    elif found is None and side.declared is not None and judged != "float32":
+        yield _unverified(side, judged)
+
+
+def _unverified(side: Side, judged: str) -> Finding:
+    return Finding(
+        "PREC003",
+        "info",
+        f"Precision {judged} is declared, not verified: runner {side.spec.runner!r} has its own arithmetic.",
+        where=side.spec.path,
+        evidence={"declared": side.declared},
+        candidate=side.name,
+    )

@@ -1,0 +1,239 @@
+"""From artifacts to a plan: contracts joined, adapters found, cases made. Nothing runs here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from parity.cases import batch_case, cases_from_npz, make_cases
+from parity.contract import Contract
+from parity.contract.adapter import Adapter, infer_adapter
+from parity.contract.join import join
+from parity.errors import ParityError, UsageError
+from parity.finding import Finding
+from parity.release.config import CasesTable, Config, ContractTable, InputTable
+from parity.release.facts import Facts
+from parity.release.plan import Plan, make_plan
+from parity.release.sides import Side, resolve
+from parity.runner.base import Failure, RunnerSpec
+from parity.tensor import Case, Range, TensorSpec
+from parity.trace import Trace
+
+BATCH = 4  # observations in a batch case, where a candidate declares its batch axis dynamic
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A release that is ready to run: sides, the contract they share, adapters, cases and the plan.
+
+    ``assembled`` maps a batch case to the single cases that are its rows: only candidates run it.
+    """
+
+    root: Path
+    reference: Side
+    candidates: list[Side]
+    contract: Contract
+    adapters: dict[str, Adapter]
+    cases: list[Case]
+    plan: Plan
+    assembled: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    worst_evaluations: int = 0
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """Ranges of the contract's inputs, by name, where they are known."""
+        return {t.name: t.range for t in self.contract.inputs if t.range is not None}
+
+    def add_worst(self, cases: Sequence[Case]) -> None:
+        """Take in the inputs that the search found."""
+        self.cases.extend(cases)
+
+    def spec_of(self, side: Side) -> RunnerSpec:
+        """Return the side's runner with the inputs and outputs it is to be fed and to give, in its own names."""
+        own = side.contract
+        adapted = side.name in self.adapters and own is not None
+        inputs = own.inputs if adapted and own and own.inputs else self.contract.inputs
+        outputs = own.outputs if adapted and own and own.outputs else self.contract.outputs
+        return replace(side.spec, inputs=tuple(inputs), outputs=tuple(outputs))
+
+    def check_loaded(self, side: Side, facts: Facts) -> None:
+        """Note a failure where the bytes that the worker loaded are not those that were hashed."""
+        one_file = side.artifact is not None and side.artifact.kind in ("onnx", "torchscript", "pt2")
+        loaded = facts.loaded_sha256
+        if one_file and loaded is not None and side.sha256 is not None and loaded != side.sha256:
+            facts.failure = Failure(
+                "load",
+                f"{side.spec.path} changed while it was being tested: {side.sha256[:12]} was hashed, "
+                f"{loaded[:12]} was loaded",
+            )
+
+
+def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
+    """Return the release that ``config`` describes, ready to run. Paths are relative to ``root``.
+
+    With ``strict`` an unreadable candidate raises; else it is kept with its problem and cannot be judged.
+
+    Raises:
+        UsageError: what is needed to make cases is nowhere to be found, or the configuration contradicts itself.
+        ArtifactError: the reference, or with ``strict`` a candidate, cannot be read.
+    """
+    reference = resolve(config.reference, "reference", root, {}, strict=strict)
+    candidates = [resolve(c, c.name, root, config.adapter.get(c.name, {}), strict=strict) for c in config.candidate]
+    contract, findings = _joint(reference, candidates, config.contract)
+    adapters, more = _adapters(contract, candidates)
+    settings = config.cases or CasesTable()
+    cases, assembled, made = _cases(config, reference, candidates, contract, root)
+    outputs = [t.name for t in contract.outputs]
+    if not outputs:
+        raise UsageError(
+            "the outputs of the policy cannot be told without running it",
+            remedy='name them, in order, in parity.toml: [contract.outputs.action] shape = ["batch", 16, 2]',
+        )
+    worst = settings.worst if reference.spec.runner != "recorded" else 0
+    if settings.worst and not worst:
+        made.append(_no_search())
+    plan = make_plan(config.release.name, config.release.seed, [c.name for c in candidates], cases, outputs, worst > 0)
+    findings += more + made
+    return Prepared(root, reference, candidates, contract, adapters, cases, plan, assembled, findings, worst)
+
+
+def _no_search() -> Finding:
+    return Finding(
+        "CASE090",
+        "info",
+        "The reference is recorded, so no search for worst cases is possible; none is planned.",
+        remedy="judge against the live reference to search",
+    )
+
+
+def _joint(reference: Side, candidates: Sequence[Side], table: ContractTable) -> tuple[Contract, list[Finding]]:
+    """Return the contract that all sides share, completed by what the user says."""
+    known = [s.contract for s in (reference, *candidates) if s.contract is not None]
+    findings = [
+        f.for_candidate(s.name if s is not reference else None)
+        for s in (reference, *candidates)
+        if s.contract is not None
+        for f in s.contract.findings
+    ]
+    contract = join(known) if known else Contract(Path(reference.spec.path), "user")
+    inputs = _told(contract.inputs, table.inputs)
+    outputs = _told(contract.outputs, table.outputs)
+    return replace(contract, inputs=inputs, outputs=outputs), findings
+
+
+def _told(specs: Sequence[TensorSpec], table: Mapping[str, InputTable]) -> tuple[TensorSpec, ...]:
+    """Return the specs with what ``[contract]`` says put over them; names that are new come last."""
+    by_name = {t.name: t for t in specs}
+    for name, row in table.items():
+        spec = by_name.get(name, TensorSpec(name))
+        told: dict[str, Any] = {
+            "shape": None if row.shape is None else tuple(row.shape),
+            "dtype": row.dtype,
+            "role": row.role,
+            "units": row.units,
+            "elements": None if row.elements is None else tuple(row.elements),
+            "range": _user_range(name, row),
+        }
+        by_name[name] = replace(spec, **{k: v for k, v in told.items() if v is not None})
+    return tuple(by_name.values())
+
+
+def _user_range(name: str, row: InputTable) -> Range | None:
+    if row.low is None or row.high is None:
+        return None
+    low = tuple(row.low) if isinstance(row.low, list) else (row.low,)
+    high = tuple(row.high) if isinstance(row.high, list) else (row.high,)
+    if len(low) != len(high):
+        raise UsageError(f"[contract.inputs.{name}]: low has {len(low)} numbers, high {len(high)}")
+    shape = () if not isinstance(row.low, list) else (len(low),)
+    return Range("min_max", low, high, shape, f"parity.toml [contract.inputs.{name}]")
+
+
+def _adapters(contract: Contract, candidates: Sequence[Side]) -> tuple[dict[str, Adapter], list[Finding]]:
+    """Return the adapter of each candidate that names or splits things differently than the contract."""
+    adapters: dict[str, Adapter] = {}
+    findings: list[Finding] = []
+    for side in candidates:
+        if side.adapter:
+            adapters[side.name] = Adapter.from_table(side.adapter)
+        elif side.contract is not None and side.contract.complete and side.contract.inputs:
+            try:
+                adapters[side.name], notes = infer_adapter(contract, side.contract)
+            except ParityError as e:
+                raise UsageError(f"{side.name}: {e.message}", expected=e.expected, remedy=e.remedy) from None
+            findings += [f.for_candidate(side.name) for f in notes]
+    return adapters, findings
+
+
+def _cases(
+    config: Config, reference: Side, candidates: Sequence[Side], contract: Contract, root: Path
+) -> tuple[list[Case], dict[str, tuple[str, ...]], list[Finding]]:
+    """Return the cases, the batch cases with their rows, and what is to be said of them."""
+    settings = config.cases or CasesTable()
+    if reference.spec.runner == "recorded":
+        return _recorded_cases(reference, config.cases), {}, []
+    if settings.inputs is not None:
+        made = cases_from_npz(root / settings.inputs, contract)
+        return list(made.cases), {}, list(made.findings)
+    batch = settings.batch or _fixed_batch([contract, *(c.contract for c in candidates if c.contract)]) or 1
+    made = make_cases(
+        contract,
+        seed=config.release.seed,
+        nominal=settings.nominal,
+        edge=settings.edge,
+        batch=batch,
+        bind=settings.dims,
+    )
+    cases, findings = list(made.cases), list(made.findings)
+    nominal = [c for c in cases if c.profile == "nominal"]
+    if batch == 1 and len(nominal) >= BATCH and _all_dynamic(contract, candidates):
+        joined = batch_case(nominal[:BATCH], BATCH)
+        last = max(i for i, c in enumerate(cases) if c.profile == "nominal")
+        cases.insert(last + 1, joined)
+        return cases, {joined.id: tuple(c.id for c in nominal[:BATCH])}, findings
+    return cases, {}, findings
+
+
+def _recorded_cases(reference: Side, settings: CasesTable | None) -> list[Case]:
+    """Return the cases of a recorded reference; ``[cases]`` must agree with them or be absent."""
+    path = Path(reference.spec.path)
+    with Trace.open(path) as trace:
+        cases = [Case(c.id, c.profile, c.seed, trace.inputs(c.id), c.note) for c in trace.cases]
+    if settings is not None:
+        nominal = sum(c.profile == "nominal" for c in cases)
+        edge = any(c.profile == "edge" for c in cases)
+        if (settings.nominal, settings.edge) != (nominal, edge):
+            raise UsageError(
+                f"[cases] asks for nominal = {settings.nominal}, edge = {str(settings.edge).lower()}, but {path.name} "
+                f"records nominal = {nominal}, edge = {str(edge).lower()}",
+                remedy="leave [cases] out with a recorded reference, or record again",
+            )
+    return cases
+
+
+def _fixed_batch(contracts: Sequence[Contract]) -> int | None:
+    """Return the batch size that some artifact is fixed to, if any.
+
+    Raises:
+        UsageError: two artifacts are fixed to different ones.
+    """
+    sizes = {t.shape[0] for c in contracts for t in c.inputs if t.batched and t.shape and isinstance(t.shape[0], int)}
+    fixed = {s for s in sizes if isinstance(s, int)}
+    if len(fixed) > 1:
+        raise UsageError(
+            f"the artifacts are exported for different batch sizes: {', '.join(map(str, sorted(fixed)))}",
+            remedy="export them for the same batch, or with a dynamic batch axis",
+        )
+    return fixed.pop() if fixed else None
+
+
+def _all_dynamic(contract: Contract, candidates: Sequence[Side]) -> bool:
+    """Whether every candidate declares a symbolic batch axis on every input and every output."""
+    specs = [t for c in candidates if c.contract for t in (*c.contract.inputs, *c.contract.outputs)]
+    known = bool(specs) and all(c.contract is not None and c.contract.inputs for c in candidates)
+    return known and all(
+        t.batched and bool(t.shape) and not isinstance(t.shape[0] if t.shape else 0, int) for t in specs
+    )

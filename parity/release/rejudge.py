@@ -1,0 +1,50 @@
+"""Judges a saved report again, with the budgets and waivers of a `parity.toml` as it is now. Runs nothing."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from parity.errors import UsageError
+from parity.finding import Finding
+from parity.release import gate
+from parity.release.config import Config
+from parity.release.decide import Terms, decide
+from parity.release.judge import budgets_of, conclude, difference_findings
+
+REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE010")  # follow from budgets and waivers
+JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget")
+
+
+def rejudge(report: Mapping[str, Any], config: Config, today: dt.date | None = None) -> dict[str, Any]:
+    """Return ``report`` judged again.
+
+    Raises:
+        UsageError: the report lacks the numbers, or holds no candidate that the configuration names.
+    """
+    fresh = copy.deepcopy(dict(report))
+    known = {c.name for c in config.candidate}
+    names = [c["name"] for c in fresh["candidates"]]
+    if set(names) != known:
+        raise UsageError(
+            f"the report is about {', '.join(names)}; this parity.toml about {', '.join(sorted(known))}",
+            remedy="judge the report with the parity.toml of its own release",
+        )
+    rows = [_measured(r) for r in fresh["comparisons"]]
+    terms = {c["name"]: Terms(c["precision"], budgets_of(config, c["name"])) for c in fresh["candidates"]}
+    fresh["comparisons"], fresh["measures"] = decide(rows, terms)
+    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
+    for name in names:
+        own = [r for r in fresh["comparisons"] if r["candidate"] == name]
+        actions = [o for o in fresh.get("actions", [])]
+        kept += [*gate.coverage(own, actions, name, {}), *difference_findings(own, name)]
+    fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
+    return conclude(fresh, kept, config.waiver, today or dt.date.today())
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    if "dims" not in row or "floor" not in row:
+        raise UsageError(f"the report lacks the numbers to judge {row.get('id')} again", remedy="run the release again")
+    return {**{k: v for k, v in row.items() if k not in JUDGED}, "verdict": "NOT_JUDGED", "reason": "", "budget": {}}

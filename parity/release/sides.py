@@ -1,0 +1,186 @@
+"""The reference and the candidates of a release, resolved: which file, which runner, which contract, which bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from parity.artifact import Artifact, digest, file_digest, recognize
+from parity.contract import Contract, read_contract
+from parity.errors import ArtifactError, ParityError, UsageError
+from parity.release.config import CandidateTable, RunnerTable
+from parity.runner.base import Failure, RunnerSpec
+
+RUNNER_OF: Mapping[str, str] = {
+    "onnx": "onnxruntime",
+    "torchscript": "torch",
+    "pt2": "torch",
+    "factory": "torch",
+    "folder": "torch",
+    "openvino": "openvino",
+    "trace": "recorded",
+    "npz": "recorded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The reference or one candidate.
+
+    ``declared`` is the declared precision class, None where the user left it out. ``contract`` is None where nothing
+    can be known without running (a factory, a command). ``problem`` says why the side cannot be run at all.
+    """
+
+    name: str
+    spec: RunnerSpec
+    artifact: Artifact | None
+    contract: Contract | None
+    sha256: str | None
+    bytes: int
+    declared: str | None
+    noise: tuple[str, ...] = ()
+    pipeline: str | None = None
+    adapter: Mapping[str, Any] = field(default_factory=dict)
+    problem: Failure | None = None
+
+    def artifact_json(self) -> dict[str, Any]:
+        """Return the side's entry in the report's ``artifacts``."""
+        kind = self.artifact.kind if self.artifact else self.spec.runner
+        path = self.spec.path or " ".join(self.spec.command)
+        return {"path": path, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What makes two sides the same thing run in the same way, so that comparing them says nothing."""
+        s = self.spec
+        options = tuple(sorted((k, repr(v)) for k, v in {**s.options, **s.kwargs}.items()))
+        return (self.sha256, s.runner, s.provider, s.device, s.python, s.command, options, self.pipeline)
+
+
+def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any], *, strict: bool) -> Side:
+    """Return the side that ``table`` describes, its paths relative to ``root``.
+
+    With ``strict`` an artifact that cannot be read raises; else it becomes the side's ``problem``.
+
+    Raises:
+        UsageError: neither path nor command, or a runner that cannot be told.
+        ArtifactError: the artifact cannot be read (``strict`` only).
+    """
+    if isinstance(table, CandidateTable) and table.stages:
+        raise UsageError(f"{name}: stages are not judged by this version", remedy="judge each stage as a candidate")
+    if not table.path and not table.command:
+        raise UsageError(f"[{name}] has neither `path` nor `command`", remedy="say what is to be run")
+    path = _absolute(table.path, root)
+    spec = RunnerSpec(
+        name=name,
+        runner=table.runner or ("command" if table.command else ""),
+        path=path,
+        precision=table.precision,
+        kwargs=table.kwargs,
+        python=_absolute_python(table.python, root),
+        command=_command(table.command, root),
+        provider=table.provider,
+        device=table.device,
+        options={"cwd": str(root), **table.options},
+        timeout_s=table.timeout_s,
+        memory_limit=None if table.memory_limit_mb is None else table.memory_limit_mb << 20,
+    )
+    extra = {
+        "declared": table.precision,
+        "noise": tuple(table.noise),
+        "pipeline": getattr(table, "pipeline", None),
+        "adapter": adapter,
+    }
+    try:
+        return _with_artifact(spec, extra)
+    except ArtifactError as e:
+        if strict:
+            raise
+        return Side(name, _runner_named(spec, None), None, None, None, 0, **extra, problem=Failure("load", str(e)))
+
+
+def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
+    artifact = recognize(spec.path) if spec.path else None
+    spec = _runner_named(spec, artifact)
+    contract = _contract(artifact) if artifact and spec.runner != "command" else None
+    if artifact and artifact.kind == "factory":
+        sha, size = factory_digest(str(artifact.path), Path(str(spec.options["cwd"])))
+    elif artifact:
+        sha, size = digest(artifact)
+    else:
+        sha, size = command_digest(spec)
+    return Side(spec.name, spec, artifact, contract, sha, size, **extra)
+
+
+def _contract(artifact: Artifact) -> Contract | None:
+    if artifact.kind in ("factory", "npz"):
+        return None
+    return read_contract(artifact)
+
+
+def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:
+    if spec.runner:
+        return spec
+    if artifact is None:
+        return replace(spec, runner="unknown")
+    if artifact.kind not in RUNNER_OF:
+        raise UsageError(
+            f"{artifact.path}: nothing here runs a file of kind {artifact.kind!r}",
+            expected="ONNX, TorchScript, .pt2, a LeRobot folder, package.module:factory, a trace or .npz",
+            remedy=_remedy(artifact.kind),
+        )
+    return replace(spec, runner=RUNNER_OF[artifact.kind])
+
+
+def _remedy(kind: str) -> str | None:
+    return {
+        "checkpoint": "weights alone do not run: name the function that builds the policy, `package.module:factory`",
+        "safetensors": "weights alone do not run: give the LeRobot folder or `package.module:factory`",
+        "om": "record its outputs on the device and compare the trace (runner `command` or `recorded`)",
+    }.get(kind)
+
+
+def _absolute(path: str | None, root: Path) -> str:
+    if not path:
+        return ""
+    module, colon, function = path.partition(":")
+    if colon and function.isidentifier() and all(p.isidentifier() for p in module.split(".")):
+        return path
+    return str(root / Path(path).expanduser())
+
+
+def _absolute_python(python: str | None, root: Path) -> str | None:
+    if python is None or "/" not in python:
+        return python
+    return str(root / Path(python).expanduser())
+
+
+def _command(command: list[str], root: Path) -> tuple[str, ...]:
+    """Return the command with a program given by relative path made absolute."""
+    if not command:
+        return ()
+    program = root / command[0] if "/" in command[0] else Path(command[0])
+    return (str(program), *command[1:])
+
+
+def factory_digest(path: str, root: Path) -> tuple[str | None, int]:
+    """Return the SHA-256 and size of the source file that defines a factory, found without importing it."""
+    module = path.partition(":")[0]
+    base = root.joinpath(*module.split("."))
+    for source in (base.with_suffix(".py"), base / "__init__.py"):
+        if source.is_file():
+            return file_digest(source)
+    return None, 0
+
+
+def command_digest(spec: RunnerSpec) -> tuple[str | None, int]:
+    """Return the SHA-256 and size of the program that a command starts, where it is a file."""
+    program = Path(spec.command[0]) if spec.command else None
+    if program is None or not program.is_file():
+        return None, 0
+    try:
+        return file_digest(program)
+    except ParityError:
+        return None, 0
