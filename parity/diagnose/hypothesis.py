@@ -61,7 +61,8 @@ class Base:
 class Hypothesis:
     """A base with the family chosen for each dimension (index into `FAMILIES`, or `AS_IS`, `NONE`).
 
-    ``left`` is the share of the difference that stays unexplained; ``lower`` the share that rounding alone may be;
+    ``left`` is the share of the difference that stays unexplained, ``motion_left`` the same against how much both sides
+    move (see `_worth`); ``lower`` is the share that rounding alone may be;
     ``rival`` is the best share left by a family other than the chosen ones that is no generalization of them.
     """
 
@@ -70,6 +71,7 @@ class Hypothesis:
     gain: Array
     offset: Array
     left: float
+    motion_left: float
     lower: float
     freedom: int
     rival: tuple[str, float]
@@ -95,19 +97,36 @@ def test_base(pair: Pair, base: Base) -> Hypothesis:
     freedom = base.freedom + sum(FAMILIES[f].freedom for f in chosen if f >= 0)
     left = float((remaining * weight).sum()) / total if total > 0 else 1.0
     lower = float((noise * weight)[pair.differs].sum()) / total if total > 0 else 0.0
-    rival = _rival(chosen, rest, as_is, remaining, weight, total, base.kind)
-    return Hypothesis(base, chosen, gains, offsets, left, lower, freedom, rival)
+    moved = float(
+        (np.where(chosen == _CONSTANT, _worth(base, m, whole, still=True), _worth(base, m, whole)) * weight).sum()
+    )
+    motion_left = float((remaining * weight).sum()) / moved if moved > 0 else 1.0
+    rival = _rival(chosen, rest, remaining, weight, total, base.kind)
+    return Hypothesis(base, chosen, gains, offsets, left, motion_left, lower, freedom, rival)
+
+
+def _worth(base: Base, m: Moments, whole: Array, *, still: bool = False) -> Array:
+    """Return the sum of squares per dimension that an explanation is measured against, ``(D,)``.
+
+    The motion must be explained, not only the gap: of two that barely move, far apart, an offset or another order
+    closes the gap; and what moves much less than the reference is near some line of it, whichever. ``still``: the
+    candidate is said not to move, so that only the reference's motion counts.
+    """
+    motion = m.var_r if still else np.minimum(m.var_r, m.var_c)
+    worth: Array = np.minimum(whole, len(base.candidate) * motion)
+    return worth
 
 
 def _choose(pair: Pair, base: Base, m: Moments, as_is: Array, rest: Array, whole: Array, noise: Array) -> Array:
     """Return the simplest good family per dimension; `NONE` where two equally simple ones are as good as each other."""
     count = len(base.candidate)
-    worth = np.minimum(whole, count * m.var_r)  # of two that barely move, far apart, an offset explains the gap alone
+    worth = np.tile(_worth(base, m, whole), (len(FAMILIES), 1))
+    plain_share = _ratio(as_is, worth[0])
+    worth[_CONSTANT] = _worth(base, m, whole, still=True)
     share, lower = _ratio(rest, worth), np.maximum(_ratio(noise, worth), 1e-16)
-    plain_share = _ratio(as_is, worth)
     freedom = np.array([f.freedom for f in FAMILIES])[:, None]
     corrected = share * (count / np.maximum(count - freedom, 1))
-    best = np.maximum(np.minimum(corrected.min(axis=0), plain_share), lower)
+    best = np.maximum(np.minimum(corrected.min(axis=0), plain_share), lower.min(axis=0))
     dof = np.maximum(pair.evidence - freedom, 0)
     luck = dof * np.log10(1.0 / np.clip(np.maximum(share, lower), 1e-16, 1.0)) >= CHANCE
     good = (share <= ENOUGH) & (share <= CLEARLY * best) & luck & ~pair.still
@@ -136,9 +155,7 @@ def _ratio(part: Array, whole: Array) -> Array:
     return result
 
 
-def _rival(
-    chosen: Array, rest: Array, as_is: Array, remaining: Array, weight: Array, total: float, kind: str
-) -> tuple[str, float]:
+def _rival(chosen: Array, rest: Array, remaining: Array, weight: Array, total: float, kind: str) -> tuple[str, float]:
     """Return the other family that does best in place of the chosen ones, and the share that it leaves."""
     if total <= 0:
         return "none", 1.0
@@ -158,7 +175,7 @@ def select(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
     One that leaves `CLEARLY` more than the best does is out, whatever its simplicity; of the rest the one with the
     fewest fitted parameters is taken. Two with equally many that say different things leave the cause open.
     """
-    fine = [h for h in hypotheses if h.left <= ENOUGH and (h.base.kind or (h.family >= 0).any())]
+    fine = [h for h in hypotheses if max(h.left, h.motion_left) <= ENOUGH and (h.base.kind or (h.family >= 0).any())]
     if not fine:
         return None
     best = min(h.left for h in fine)

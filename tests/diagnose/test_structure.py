@@ -199,6 +199,16 @@ def test_unrelated_chunks_have_no_structural_cause(seed: int, n: int, t: int, d:
     assert fit_structure(chunks(seed, n, t, d), chunks(seed + 1, n, t, d), chunked=True) == []
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**31), n=st.integers(3, 20), d=st.integers(1, 9))
+def test_unrelated_outputs_that_barely_move_have_no_structural_cause(seed: int, n: int, d: int):
+    """An offset or another order closes the gap between them, but not because one came from the other."""
+    rng = np.random.default_rng(seed)
+    one = outputs(seed, n, d) * 0.01 + rng.standard_normal(d)
+    other = outputs(seed + 1, n, d) * 0.01 + rng.standard_normal(d)
+    assert fit_structure(one, other) == []
+
+
 def test_noise_has_no_cause():
     r = outputs(n=64)
     rng = np.random.default_rng(3)

@@ -19,6 +19,7 @@ class Moments:
     mean_r: Array
     mean_c: Array
     var_r: Array
+    var_c: Array
     cov: Array
 
     @property
@@ -31,8 +32,8 @@ class Moments:
 def moments(r: Array, c: Array) -> Moments:
     """Return the moments of two ``(M, D)`` arrays."""
     mean_r, mean_c = r.mean(axis=0), c.mean(axis=0)
-    dr = r - mean_r
-    return Moments(mean_r, mean_c, (dr * dr).mean(axis=0), (dr * (c - mean_c)).mean(axis=0))
+    dr, dc = r - mean_r, c - mean_c
+    return Moments(mean_r, mean_c, (dr * dr).mean(axis=0), (dc * dc).mean(axis=0), (dr * dc).mean(axis=0))
 
 
 @dataclass(frozen=True, slots=True)
