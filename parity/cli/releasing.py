@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.cli.judging import Outcome, judge_now
-from parity.errors import NOT_JUDGED, OutputError, UsageError
+from parity.errors import OutputError, UsageError
 from parity.release.baseline import against
 from parity.release.config import Config, load_config
 from parity.release.measure import Measured
@@ -35,11 +35,11 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
     root = (path if path.is_dir() else path.parent).resolve()
     filtered = options["expression"] is not None
     baseline = read_json(options["baseline"]) if options["baseline"] else None
-    source = read_json(options["source"]) if options["source"] else None
+    again = rejudge(read_json(options["source"]), config) if options["source"] else None  # before a folder is emptied
     out = options["out"] or Path("reports") / _folder_name(config.release.name)
     with OutputFolder(out, partial=filtered) as held:
-        if source is not None:
-            report, timings = rejudge(source, config), {"seconds": {}}
+        if again is not None:
+            report, timings = again, {"seconds": {}}
         else:
             outcome = _run(config, root, options)
             report, timings = outcome.report, outcome.timings
@@ -98,5 +98,3 @@ def _scope(report: dict[str, Any], *, partial: bool) -> None:
         text = f"only {scope['selected']} of {scope['planned']} planned comparisons were selected"
         report["reasons"] = [f"{text} (say --partial to pass on these)", *report["reasons"]]
 
-
-__all__ = ["NOT_JUDGED", "judge_release"]

@@ -229,6 +229,10 @@ def _report(
         "cases": [
             {"id": c.id, "profile": c.profile, "seed": c.seed, "note": c.note, "sha256": c.sha256} for c in plan.cases
         ],
+        "outputs": {
+            t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements)}
+            for t in prepared.contract.outputs
+        },
         "facts": {name: {k: v for k, v in f.as_json().items() if k != "environment"} for name, f in facts.items()},
         "comparisons": rows,
         "measures": measures,

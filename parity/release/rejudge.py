@@ -36,10 +36,12 @@ def rejudge(report: Mapping[str, Any], config: Config, today: dt.date | None = N
     terms = {c["name"]: Terms(c["precision"], budgets_of(config, c["name"])) for c in fresh["candidates"]}
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
     kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
+    outputs = fresh.get("outputs", {})
+    actions = [name for name, o in outputs.items() if o["role"] == "action"]
+    elements = {name: o["elements"] for name, o in outputs.items()}
     for name in names:
         own = [r for r in fresh["comparisons"] if r["candidate"] == name]
-        actions = [o for o in fresh.get("actions", [])]
-        kept += [*gate.coverage(own, actions, name, {}), *difference_findings(own, name)]
+        kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
     return conclude(fresh, kept, config.waiver, today or dt.date.today())
 
