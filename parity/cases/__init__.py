@@ -5,6 +5,7 @@
 """
 
 from parity.cases.caseset import CaseSet, batch_case, fingerprint
+from parity.cases.dataset import cases_from_npz
 from parity.cases.generate import make_cases
 
-__all__ = ["CaseSet", "batch_case", "fingerprint", "make_cases"]
+__all__ = ["CaseSet", "batch_case", "cases_from_npz", "fingerprint", "make_cases"]
