@@ -1,0 +1,31 @@
+"""Judges a reference against several candidates in one release, as `parity run` does."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from parity.cli.judging import judge_now
+from parity.release.config import parse_config
+
+
+def judge_pair(
+    reference: Path, candidates: Mapping[str, tuple[Path, str | None]], folder: Path, **more: Any
+) -> dict[str, Any]:
+    """Return the report on ``candidates`` (path and declared precision, by name) at default budgets."""
+    tables = [
+        {"name": n, "path": str(p)} if declared is None else {"name": n, "path": str(p), "precision": declared}
+        for n, (p, declared) in candidates.items()
+    ]
+    data = {"release": {"name": "pair"}, "reference": {"path": str(reference)}, "candidate": tables, **more}
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        return judge_now(parse_config(data, "test"), folder, Path(work), strict=True).report
+
+
+def verdict_of(report: Mapping[str, Any], candidate: str) -> tuple[str, list[str]]:
+    """Return the verdict on a candidate and the codes of its error findings."""
+    verdict = next(c["verdict"] for c in report["candidates"] if c["name"] == candidate)
+    errors = (f for f in report["findings"] if f["candidate"] == candidate and f["severity"] == "error")
+    return verdict, sorted({f["code"] for f in errors})
