@@ -16,6 +16,7 @@ from parity.report.view import (
     PROFILE_WORDS,
     VERDICT_WORDS,
     Entry,
+    case_notes,
     findings_of,
     glances,
     headline,
@@ -38,6 +39,16 @@ from parity.report.view import (
 
 MAX_ROWS = 2_000  # a browser on a phone still scrolls this; the rest is in report.json
 MAX_BUDGETS = 200
+_FLOOR_WORDS = {
+    "total": "floor",
+    "scale": "scale of the dimension",
+    "float64": "|float32 − float64|",
+    "variants": "spread over variants",
+    "terms": "terms that applied",
+    "unstable": "unstable elements, left out",
+    "elements": "elements",
+}
+_BUDGET_WORDS = {"source": "limit set by", "precision": "precision class", "rule": "limit"}
 
 
 def html(report: Mapping[str, Any]) -> str:
@@ -77,23 +88,24 @@ def page(report: Entry) -> dict[str, Any]:
     comparisons = report["comparisons"]
     ordered = worst_first(comparisons)
     shown = ordered[:MAX_ROWS]
+    notes = case_notes(report)
     return {
         "verdict": str(report["verdict"]),
         "meaning": VERDICT_WORDS.get(str(report["verdict"]), ""),
         "headline": headline(report),
         "reasons": [str(r) for r in report.get("reasons") or [] if str(r) != headline(report)],
-        "worst": _worst_words(ordered),
+        "worst": _worst_words(ordered, notes),
         "name": release.get("name"),
         "created": str(release.get("created") or ABSENT).replace("T", " ").replace("+00:00", " UTC"),
         "seed": show(release.get("seed")) if release.get("seed") is not None else ABSENT,
         "scope": _scope(scope),
         "tally": tally_words(tally(comparisons)),
-        "reference": ", ".join(sorted({str(c.get("reference")) for c in comparisons})) or ABSENT,
+        "reference": _reference(report),
         "artifacts": [_artifact(a) for a in report["artifacts"]],
         "candidates": [_candidate(report, g) for g in glances(report)],
         "findings": [_finding(f) for f in findings_of(report)],
         "waived": [_finding(f) for f in findings_of(report, waived=True)],
-        "rows": [_row(c) for c in shown],
+        "rows": [_row(c, notes) for c in shown],
         "profiles": sorted(
             {f"{p}: {PROFILE_WORDS[p]}" for c in shown if (p := str(c.get("profile"))) in PROFILE_WORDS}
         ),
@@ -107,11 +119,19 @@ def page(report: Entry) -> dict[str, Any]:
     }
 
 
-def _worst_words(ordered: Sequence[Entry]) -> str:
+def _worst_words(ordered: Sequence[Entry], notes: Mapping[str, str]) -> str:
     if not ordered:
         return ""
     c = ordered[0]
-    return f"{c.get('candidate')}/{c.get('output')} in {c.get('case')}: {off_where(c)}"
+    note = f" ({notes[case]})" if (case := str(c.get("case"))) in notes else ""
+    return f"{c.get('candidate')}/{c.get('output')} in {case}{note}: {off_where(c)}"
+
+
+def _reference(report: Entry) -> str:
+    """Return what the candidates were compared with: the reference's artifact, else its name."""
+    paths = [str(a.get("path")) for a in report["artifacts"] if a.get("side") == "reference"]
+    names = sorted({str(c.get("reference")) for c in report["comparisons"]})
+    return ", ".join(paths or names) or ABSENT
 
 
 def _scope(scope: Mapping[str, Any]) -> str:
@@ -165,7 +185,7 @@ def _finding(f: Entry) -> dict[str, Any]:
     }
 
 
-def _row(c: Entry) -> dict[str, str]:
+def _row(c: Entry, notes: Mapping[str, str]) -> dict[str, str]:
     values = values_of(c)
     return {
         "verdict": str(c.get("verdict")),
@@ -177,6 +197,7 @@ def _row(c: Entry) -> dict[str, str]:
         "cosine": show(c.get("cosine_min"), 6),
         "where": place(c) or ABSENT,
         "values": " → ".join(values) if values else ABSENT,
+        "note": notes.get(str(c.get("case")), ""),
         "reason": str(c.get("reason") or ""),
     }
 
@@ -200,8 +221,10 @@ def _budgets(report: Entry) -> list[dict[str, Any]]:
     out = []
     for g in glances(report):
         for level, output, _, worst in outputs_of(report, g.name):
-            terms = [(f"floor: {k}", v) for k, v in pairs(worst.get("floor") or {}) if k]
-            terms += [(f"budget: {k}", v) for k, v in pairs(worst.get("budget") or {}) if k]
+            terms = [(_FLOOR_WORDS.get(k, f"floor: {k}"), v) for k, v in pairs(worst.get("floor") or {}) if k]
+            terms += [(_BUDGET_WORDS.get(k, f"budget: {k}"), v) for k, v in pairs(worst.get("budget") or {}) if k]
+            if worst.get("limit"):
+                terms.append(("limit on |Δ|", short(worst["limit"])))
             name = f"{g.name} / {level} / {output}"
             out.append({"name": name, "case": str(worst.get("case")), "terms": terms, "ratio": times(ratio_of(worst))})
     return out[:MAX_BUDGETS]

@@ -15,6 +15,7 @@ from typing import Any
 
 from parity.errors import ArtifactError, UsageError
 from parity.report.atomic import replace_file
+from parity.report.view import excused, waived_outputs
 from parity.verdict import Verdict, combine
 
 SCHEMA_VERSION = 1
@@ -185,7 +186,10 @@ def evidence(report: Mapping[str, Any], path: Path) -> Verdict:
     Raises:
         ArtifactError: an entry's verdict is none of the three.
     """
-    judged = [v for key in ("comparisons", "measures") for v in _verdicts(path, report[key], key)]
+    waived = waived_outputs(report)
+    entries = [e for key in ("comparisons", "measures") for e in report[key]]
+    counted = _verdicts(path, entries, "comparisons and measures")
+    judged = [Verdict.PASS if excused(e, waived) else v for e, v in zip(entries, counted, strict=True)]
     errors = [f for f in report["findings"] if f.get("severity") == "error" and not f.get("waived")]
     worst = combine(judged)
     return Verdict.NOT_JUDGED if worst is Verdict.PASS and errors else worst

@@ -16,6 +16,7 @@ from parity.report.view import (
     ABSENT,
     Entry,
     Glance,
+    case_notes,
     far_off,
     findings_of,
     glances,
@@ -103,7 +104,8 @@ def _story(report: Entry) -> list[tuple[str, str]]:
     comparisons = report.get("comparisons") or []
     if comparisons:
         worst = worst_first(comparisons)[0]
-        at = f", {place(worst)}" if place(worst) else ""
+        note = case_notes(report).get(str(worst.get("case")))
+        at = (f" ({note})" if note else "") + (f", {place(worst)}" if place(worst) else "")
         out.append(("off by", far_off(worst)))
         out.append(("where", f"{worst.get('candidate')}/{worst.get('output')}, case {worst.get('case')}{at}"))
     scope = report["release"].get("scope") or {}

@@ -26,6 +26,7 @@ VERDICT_WORDS = {
     "FAIL": "This is not the same policy, as far as was asked here: it must not ship.",
     "NOT_JUDGED": "Something that was planned could not be judged. That is no pass: it must not ship.",
 }
+OVER_BUDGET = "DIFF001"  # the one finding about comparisons that a waiver may touch
 _ORDER = {"FAIL": 0, "NOT_JUDGED": 1, "PASS": 2}
 
 
@@ -61,18 +62,25 @@ def times(ratio: Any) -> str:
     return "" if x is None else f"{show(x, 2)} × the limit"
 
 
+def _worst_dimension(comparison: Entry) -> int | None:
+    """Return the action dimension that is worst against its limit, else that of the largest |Δ|."""
+    index = comparison.get("worst_index")
+    last = index[-1] if isinstance(index, list | tuple) and index else None
+    found = comparison.get("worst_dimension", last)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+
+
 def limit_of(comparison: Entry) -> float | None:
-    """Return the limit on |Δ| at the worst element (or the smallest there is), from the comparison's budget."""
+    """Return the limit on |Δ| in the dimension that is worst against it (or the smallest there is)."""
     budget = comparison.get("budget") or {}
-    for key in ("limit", "max_abs", "limits"):
-        limits = budget.get(key)
+    for limits in (comparison.get("limit"), budget.get("limit"), budget.get("max_abs")):
         if limits is None:
             continue
         if not isinstance(limits, list | tuple):
             return number(limits)
-        index = comparison.get("worst_index") or []
-        if len(limits) > 1 and index and isinstance(index[-1], int) and 0 <= index[-1] < len(limits):
-            return number(limits[index[-1]])
+        dimension = _worst_dimension(comparison)
+        if len(limits) > 1 and dimension is not None and dimension < len(limits):
+            return number(limits[dimension])
         known = [x for x in map(number, limits) if x is not None]
         return min(known) if known else None
     return None
@@ -134,16 +142,17 @@ def values_of(comparison: Entry) -> tuple[str, str] | None:
 
 
 def far_off(comparison: Entry) -> str:
-    """Return how far off a comparison is: the difference, its limit, and both values there."""
+    """Return how far off a comparison is: the difference, how many limits that is, and both values there."""
     if number(comparison.get("max_abs")) is None:
         return str(comparison.get("reason") or "nothing could be compared")
     units = f" {comparison['units']}" if comparison.get("units") else ""
     words = f"max|Δ| {show(comparison.get('max_abs'))}{units}"
     limit, ratio = limit_of(comparison), ratio_of(comparison)
-    if limit is not None:
-        words += f", limit {show(limit)}{units}"
     if ratio is not None:
-        words += f" ({times(ratio)})"
+        words += f", {times(ratio)}" + ("" if limit is None else f" of {show(limit)}{units}")
+        index, dimension = comparison.get("worst_index"), comparison.get("worst_dimension")
+        if index and dimension is not None and index[-1] != dimension:
+            words += f" in dimension {dimension}"  # the largest |Δ| is elsewhere, where the limit is wider
     values = values_of(comparison)
     return words + (f"; reference {values[0]}, candidate {values[1]}" if values else "")
 
@@ -167,6 +176,24 @@ def headline(report: Entry) -> str:
     ratios = [r for r in map(ratio_of, comparisons) if r is not None]
     margin = f", the worst at {times(max(ratios))}" if ratios else ""
     return f"all {len(comparisons):,} comparisons keep their limits{margin}"
+
+
+def waived_outputs(report: Entry) -> set[tuple[str, str]]:
+    """Return the (candidate, output) whose going over budget is waived: shown as failed, but blocking nothing."""
+    waived = [f for f in report.get("findings") or [] if f.get("waived") and f.get("severity") == "error"]
+    return {(str(f.get("candidate")), str(f.get("where"))) for f in waived if str(f.get("code")) == OVER_BUDGET}
+
+
+def excused(entry: Entry, waived: set[tuple[str, str]]) -> bool:
+    """Whether a comparison or measure failed by going over budget, and that is waived. Nothing else can be."""
+    fault = entry.get("fault", None if "case" in entry else "budget")  # a measure can only go over its budget
+    failed = entry.get("verdict") == "FAIL" and fault == "budget"
+    return failed and (str(entry.get("candidate")), str(entry.get("output"))) in waived
+
+
+def case_notes(report: Entry) -> dict[str, str]:
+    """Return how each case was made, such as "obs[3] at its upper end", by case id."""
+    return {str(c.get("id")): str(c["note"]) for c in report.get("cases") or [] if c.get("note")}
 
 
 def findings_of(report: Entry, *, waived: bool = False) -> list[Entry]:

@@ -131,7 +131,7 @@ def make_hostile(verdict: str = "FAIL") -> dict[str, Any]:
         {"name": HOSTILE, "runner": HOSTILE, "precision": HOSTILE, "verdict": verdict, "reasons": [HOSTILE]}
     ]
     texts = dict.fromkeys(("id", "case", "output", "units", "reason", "where", "reference"), HOSTILE)
-    report["comparisons"] = [comparison(HOSTILE, **{**texts, "verdict": verdict})]
+    report["comparisons"] = [comparison(HOSTILE, **{**texts, "profile": "edge", "verdict": verdict})]
     report["comparisons"][0]["budget"] = {HOSTILE: [HOSTILE]}
     report["measures"] = [measure(id=HOSTILE, name=HOSTILE, units=HOSTILE, reason=HOSTILE, verdict=verdict)]
     words = {"where": HOSTILE, "candidate": HOSTILE, "title": HOSTILE, "detail": HOSTILE, "remedy": HOSTILE}
