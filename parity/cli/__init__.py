@@ -1,4 +1,4 @@
-"""The command line: one file per command, each a screen long. `parity.cli.<command>` holds the click command `command`."""
+"""The command line: one file per command, each a screen long. `parity.cli.<name>` holds the click command `command`."""
 
 from __future__ import annotations
 

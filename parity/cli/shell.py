@@ -1,4 +1,4 @@
-"""The shell around every command: loads it when it is used, and turns whatever goes wrong into a message and an exit code.
+"""The shell around every command: loads it when used, and turns whatever goes wrong into a message and an exit code.
 
 Nothing here may import NumPy, pydantic, rich or entry points: `parity --help` is to cost no more than click itself.
 """

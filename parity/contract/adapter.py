@@ -30,7 +30,7 @@ from parity.contract.model import Contract
 from parity.contract.toml_text import toml_key, toml_string
 from parity.errors import UsageError
 from parity.finding import Finding
-from parity.tensor import Array, TensorSpec
+from parity.tensor import Array
 
 __all__ = ["Adapter", "infer_adapter"]
 

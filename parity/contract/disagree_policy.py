@@ -10,6 +10,7 @@ from typing import Any
 from parity.contract.disagreement import Disagreement, Sides
 from parity.contract.matching import match_tensors
 from parity.contract.model import Contract, Sampler, Window
+from parity.finding import Severity
 from parity.tensor import TensorSpec
 
 STEPS = ("n_obs_steps", "horizon", "chunk_size", "n_action_steps")
@@ -171,7 +172,7 @@ def _samplers(sides: Sides) -> Iterator[Disagreement]:
         if x is None or y is None or _same(x, y):
             continue
         text = f"{field.name} of the sampler is {x} in {left}, {y} in {right}"
-        severity = "warning" if field.name == "inference_steps" else "error"
+        severity: Severity = "warning" if field.name == "inference_steps" else "error"
         yield sides.disagree("sampler", f"sampler.{field.name}", x, y, text, severity)
 
 

@@ -171,7 +171,7 @@ def _ranges(sides: Sides, name: str, a: Range, b: Range) -> Iterator[Disagreemen
         return  # quantiles against mean and std: neither contradicts the other
     n = max(len(a.first), len(b.first))
     if any(len(v) not in (1, n) for v in (a.first, a.second, b.first, b.second)):
-        text = f"{name}: statistics of {len(a.first)} elements in {a.source}, of {len(b.first)} in {b.source}"
+        text = f"{name}: statistics of {len(a.first)} elements ({a.source}) against {len(b.first)} ({b.source})"
         yield sides.disagree("range", name, len(a.first), len(b.first), text)
         return
     worst, where = 0.0, 0
@@ -185,7 +185,8 @@ def _ranges(sides: Sides, name: str, a: Range, b: Range) -> Iterator[Disagreemen
     if worst > 1e-4:
         ours, theirs = ([v[where if len(v) > 1 else 0] for v in (r.first, r.second)] for r in (a, b))
         unit = "std" if a.kind == "mean_std" else "range"
-        told = f"{_pairs(ours)} in {a.source}, {_pairs(theirs)} in {b.source}"
+        left, right = sides.names
+        told = f"{_pairs(ours)} in {left} ({a.source}), {_pairs(theirs)} in {right} ({b.source})"
         text = f"{name}[{where}]: {a.kind.replace('_', ' and ')} {told} ({worst:.2g} of the feature's {unit})"
         yield sides.disagree("range", f"{name}[{where}]", ours, theirs, text, "error" if worst > 0.01 else "warning")
 

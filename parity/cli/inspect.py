@@ -1,0 +1,63 @@
+"""`parity inspect`: the contract of each artifact; with several, where they disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parity.cli.commands import COMMANDS
+from parity.cli.output import claim, json_option, people, write_json
+from parity.verdict import Verdict
+
+if TYPE_CHECKING:
+    from parity.contract import Contract
+    from parity.contract.disagree import Disagreement
+    from parity.finding import Finding
+
+
+@click.command("inspect", short_help=COMMANDS["inspect"])
+@click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...")
+@click.option("--strict", is_flag=True, help="Exit 1 if artifacts disagree or one has an error finding.")
+@json_option()
+def command(artifacts: tuple[str, ...], strict: bool, json_file: str | None) -> int:
+    """Show the contract of each ARTIFACT: inputs, outputs, window, normalization, sampler.
+
+    With several, show each and every point in which the others disagree with the first. Nothing is executed.
+
+    Exit codes: 0 (disagreements are findings), 1 under --strict if there are any, 2 if an artifact cannot be read.
+    """
+    from parity.cli.inspecting import print_inspection
+    from parity.contract import read_contract
+    from parity.contract.disagree import disagreements_of, only_one_says
+
+    claim(json_file)
+    contracts = [read_contract(path) for path in artifacts]
+    found = disagreements_of(contracts)
+    alone = [f for other in contracts[1:] for f in only_one_says(contracts[0], other)]
+    document = inspection(contracts, found, alone, strict=strict)
+    write_json(document, json_file)
+    print_inspection(contracts, found, alone, people(json_file))
+    return Verdict(document["verdict"]).exit_code
+
+
+def inspection(
+    contracts: Sequence[Contract], found: Sequence[Disagreement], alone: Sequence[Finding], *, strict: bool
+) -> dict[str, Any]:
+    """Return the JSON of `parity inspect`. FAIL only under ``strict``: without it disagreements are findings."""
+    from parity.finding import by_severity
+
+    own = [f for c in contracts for f in c.findings]
+    reasons = [d.sentence for d in found if d.severity != "info"]
+    reasons += [f.title for f in own if f.severity == "error"]
+    failed = strict and bool(reasons)
+    return {
+        "schema": 1,
+        "verdict": str(Verdict.FAIL if failed else Verdict.PASS),
+        "reasons": reasons if failed else [],
+        "strict": strict,
+        "artifacts": [c.as_json() for c in contracts],
+        "disagreements": [d.as_json() for d in found],
+        "findings": [f.as_json() for f in by_severity([*own, *(d.as_finding() for d in found), *alone])],
+    }
