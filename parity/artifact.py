@@ -1,4 +1,4 @@
-"""A file or folder that defines or records a policy, recognized by its content (never by its suffix alone), and its hash.
+"""A file or folder that defines or records a policy, recognized by its content (never by suffix alone), and its hash.
 
 Recognizing reads a few kilobytes and executes nothing.
 """
@@ -6,11 +6,13 @@ Recognizing reads a few kilobytes and executes nothing.
 from __future__ import annotations
 
 import hashlib
+import re
+import struct
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from parity.errors import ArtifactError
 
@@ -34,6 +36,10 @@ Kind = Literal[
 ]
 
 _ZIP, _HDF5, _NPY, _LFS = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY", b"version https://git-lfs"
+_HEAD = 4096  # bytes that are read to recognize a file
+_YAML_LINE = re.compile(r"""\s*(?:(---|%YAML)(\s|$)|- |["']?[\w.$/-]+["']?\s*:(\s|$))""")
+# ModelProto's fields by number with their wire types: 0 a number, 2 bytes, text or a message.
+_MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,12 @@ class Artifact:
 def is_factory(text: str) -> bool:
     """Whether ``text`` has the form ``package.module:function`` and names no existing file."""
     module, colon, function = text.partition(":")
-    named = bool(colon) and function.isidentifier() and all(p.isidentifier() for p in module.split("."))
-    return named and not Path(text).exists()
+    if not (colon and function.isidentifier() and all(p.isidentifier() for p in module.split("."))):
+        return False
+    try:
+        return not Path(text).exists()
+    except OSError:  # longer than a file name can be
+        return True
 
 
 def recognize(path: str | Path) -> Artifact:
@@ -66,12 +76,14 @@ def recognize(path: str | Path) -> Artifact:
     try:
         if path.is_dir():
             return Artifact(path, "folder")
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise ArtifactError(f"{path}: a device, pipe or socket", expected="a file or a folder")
         with path.open("rb") as f:
-            head = f.read(4096)
+            head = f.read(_HEAD)
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file or folder", remedy="check the path") from None
-    except OSError as e:
-        raise ArtifactError(f"{path}: cannot be read: {e.strerror or e}") from None
+    except (OSError, ValueError) as e:
+        raise ArtifactError(f"{path}: cannot be read: {getattr(e, 'strerror', None) or e}") from None
     if not head:
         raise ArtifactError(f"{path}: the file is empty (0 bytes)", remedy="fetch or export it again")
     if head.startswith(_LFS):
@@ -91,23 +103,16 @@ def _kind(path: Path, head: bytes) -> Kind:
         return "npy"
     if head.startswith(b"IMOD"):
         return "om"
-    if _looks_like_safetensors(path, head):
+    if _looks_like_safetensors(head):
         return "safetensors"
-    if head[:1] == b"\x80" or head.startswith(b"\x8a\x0al\xfc\x9cF\xf9"):  # pickle protocol 2+, torch's legacy magic
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):  # a pickle and its protocol
         return "checkpoint"
     text = _text(head)
-    if text is not None:
-        stripped = text.lstrip()
-        if stripped.startswith(("{", "[")):
-            return "json"
-        if stripped.startswith("<?xml") or stripped.startswith("<net"):
-            return "openvino"
-        if path.suffix.lower() in {".yaml", ".yml"} or ":" in text:
-            return "yaml"
-    if head[:1] in (b"\x08", b"\x12", b"\x1a", b"\x3a", b"\x42", b"\x0a") and path.suffix.lower() not in {".pt", ".pth"}:
-        return "onnx"  # the first field of a protobuf ModelProto; the reader checks the rest
-    if path.suffix.lower() == ".onnx":
-        return "onnx"
+    kind = _text_kind(path, text) if text is not None else None
+    if kind is not None:
+        return kind
+    if path.suffix.lower() == ".onnx" or looks_like_onnx(head):
+        return "onnx"  # the reader checks the rest
     raise ArtifactError(
         f"{path}: not recognized by its content (first bytes {head[:8].hex(' ')})",
         expected="ONNX, TorchScript, .pt2, a checkpoint, safetensors, a LeRobot folder, a trace, .npz, JSON or YAML",
@@ -117,21 +122,71 @@ def _kind(path: Path, head: bytes) -> Kind:
 
 def _text(head: bytes) -> str | None:
     try:
-        text = head.decode("utf-8")
+        text = head.decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        if e.start < len(head) - 4:  # not merely cut in the middle of a character
+        if len(head) < _HEAD or e.start < len(head) - 4:  # not merely cut in the middle of a character
             return None
-        text = head[: e.start].decode("utf-8")
+        text = head[: e.start].decode("utf-8-sig")
     return None if any(c < " " and c not in "\t\r\n\f" for c in text) else text
+
+
+def _text_kind(path: Path, text: str) -> Kind | None:
+    start, suffix = text.lstrip(), path.suffix.lower()
+    if start[:14].lower().startswith(("<!doctype html", "<html")):
+        raise ArtifactError(
+            f"{path}: this is a web page, not the file itself", remedy="download it again; the link may need a login"
+        )
+    if start.startswith(("<?xml", "<net")):
+        return "openvino"
+    if suffix in (".yaml", ".yml"):
+        return "yaml"
+    if start.startswith(("{", "[")) or suffix == ".json":
+        return "json"
+    lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    return "yaml" if _YAML_LINE.match(next(lines, "")) else None
+
+
+def looks_like_onnx(head: bytes) -> bool:
+    """Whether bytes start as a protobuf ``ModelProto`` does: fields that it has, each with its wire type.
+
+    Source: onnx/onnx.proto3. A TensorFlow graph starts with field 1 as a message, which here is a number.
+    """
+    position, fields = 0, 0
+    while position < len(head):
+        tag, position = _varint(head, position)
+        number, wire = tag >> 3, tag & 7
+        if _MODEL_FIELDS.get(number) != wire:
+            return False
+        fields += 1
+        value, position = _varint(head, position)
+        if number == 1 and not 1 <= value <= 1000:  # ir_version
+            return False
+        if wire == 2:
+            position += value
+    return fields >= 2
+
+
+def _varint(head: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(head):
+            break
+        byte = head[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return value, position
 
 
 def _zip_kind(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as z:
             names = z.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as e:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as e:
         raise ArtifactError(
-            f"{path}: a zip archive that cannot be opened ({e})", remedy="it is truncated or corrupt: export or fetch it again"
+            f"{path}: a zip archive that cannot be opened ({e})",
+            remedy="it is truncated or corrupt: export or fetch it again",
         ) from None
     tails = {n.split("/", 1)[-1] for n in names}
     if "archive_format" in tails or any(t.startswith("models/") for t in tails):
@@ -155,22 +210,33 @@ def _hdf5_kind(path: Path) -> Kind:
     try:
         with h5py.File(path, "r") as f:
             return "trace" if "parity_trace" in f.attrs else "hdf5"
-    except OSError as e:
-        raise ArtifactError(f"{path}: an HDF5 file that cannot be opened ({e})") from None
+    except (OSError, RuntimeError, KeyError, ValueError) as e:
+        raise ArtifactError(
+            f"{path}: an HDF5 file that cannot be opened ({e})",
+            remedy="it is truncated or corrupt: record or fetch it again",
+        ) from None
 
 
-def _looks_like_safetensors(path: Path, head: bytes) -> bool:
-    length = int.from_bytes(head[:8], "little")
-    return 2 <= length <= 100_000_000 and head[8:9] == b"{" and length + 8 <= path.stat().st_size
+def _looks_like_safetensors(head: bytes) -> bool:
+    """Whether a header length and the start of a JSON object stand first; the reader checks whether they fit."""
+    return 2 <= int.from_bytes(head[:8], "little") <= 100_000_000 and head[8:10] in (b'{"', b"{}")
 
 
 def files_of(artifact: Artifact) -> Iterator[Path]:
-    """Yield every file whose bytes make the artifact: a folder's tree, an ONNX file's external data beside it."""
+    """Yield every file whose bytes make the artifact: a folder's tree, an ONNX file's external data beside it.
+
+    Raises:
+        ArtifactError: a folder holds a link that leads nowhere.
+    """
     path = artifact.path
     if artifact.kind == "factory":
         return
     if artifact.kind == "folder":
-        yield from sorted(p for p in path.rglob("*") if p.is_file())
+        for p in sorted(path.rglob("*")):
+            if p.is_file():
+                yield p
+            elif p.is_symlink() and not p.exists():
+                raise ArtifactError(f"{p}: a link that leads nowhere", remedy="fetch the whole folder again")
         return
     yield path
     if artifact.kind == "onnx":
@@ -180,16 +246,34 @@ def files_of(artifact: Artifact) -> Iterator[Path]:
 
 
 def _onnx_data_files(path: Path) -> list[Path]:
+    """Return the external data files of an ONNX file that are there, inside its folder."""
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, OSError, ValueError):
         return []
-    names = {e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"}
-    inside = [path.parent / n for n in sorted(names) if Path(n).name == n or ".." not in Path(n).parts]
-    return [p for p in inside if not p.is_absolute() or p.is_relative_to(path.parent) if p.is_file()]
+    names = {e.value for t in _tensors(model) for e in t.external_data if e.key == "location"}
+    files = [path.parent / n for n in sorted(names) if not Path(n).is_absolute() and ".." not in Path(n).parts]
+    return [f for f in files if f.is_file() and f != path]
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Yield every tensor that may have external data: initializers, and constants in nodes, subgraphs and functions."""
+    nodes = [n for f in model.functions for n in f.node]
+    graphs = [model.graph]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+            nodes.extend(graph.node)
+            continue
+        for attribute in nodes.pop().attribute:
+            yield from (attribute.t, *attribute.tensors)
+            graphs.extend([*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs])
 
 
 def digest(artifact: Artifact) -> tuple[str, int]:
@@ -202,16 +286,17 @@ def digest(artifact: Artifact) -> tuple[str, int]:
     if not files:
         return hashlib.sha256(str(artifact.path).encode()).hexdigest(), 0
     base = artifact.path if artifact.kind == "folder" else artifact.path.parent
-    parts = [(f.relative_to(base).as_posix(), *_file_digest(f)) for f in files]
+    parts = sorted((f.relative_to(base).as_posix(), *file_digest(f)) for f in files)
     if len(parts) == 1 and artifact.kind != "folder":
         return parts[0][1], parts[0][2]
     tree = hashlib.sha256()
     for name, sha, _ in parts:
-        tree.update(f"{name}\0{sha}\n".encode())
+        tree.update(f"{name}\0{sha}\n".encode("utf-8", "surrogateescape"))
     return tree.hexdigest(), sum(size for _, _, size in parts)
 
 
-def _file_digest(path: Path) -> tuple[str, int]:
+def file_digest(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 of one file's bytes, as `sha256sum` prints it, and their number."""
     try:
         with path.open("rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest(), path.stat().st_size
