@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.report.atomic import replace_file
+from parity.report.baseline import baseline_lines
 from parity.report.text import clean
 from parity.report.view import (
     ABSENT,
@@ -112,7 +113,7 @@ def page(report: Entry) -> dict[str, Any]:
         "more": len(ordered) - len(shown),
         "total": f"{len(ordered):,}",
         "measures": [_measure(m) for m in report["measures"]],
-        "baseline": pairs(report["baseline"]) if report.get("baseline") else [],
+        "baseline": baseline_lines(report),
         "budgets": _budgets(report),
         "environment": [(k, v) for k, v in pairs(release.get("environment") or {}) if k],
         "commands": reproduce(report),

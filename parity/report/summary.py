@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.report.atomic import replace_file
+from parity.report.baseline import baseline_lines
 from parity.report.text import markdown, markdown_code
 from parity.report.view import (
     ABSENT,
@@ -143,11 +144,8 @@ def _findings(title: str, found: Sequence[Entry]) -> str:
 
 
 def _baseline(report: Entry) -> str:
-    baseline = report.get("baseline")
-    if not baseline:
-        return ""
-    rows = [[markdown_code(k), markdown(v)] for k, v in pairs(baseline)[:_ROWS] if v]
-    return "### Against the baseline\n\n" + _table(["", "value"], rows)
+    lines = [f"- {markdown(line)}" for line in baseline_lines(report)]
+    return "### Against the baseline\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def _tested(report: Entry) -> str:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from parity.report.baseline import baseline_lines
 from parity.report.text import annotation, annotation_property, clean, log_line
 from parity.report.view import (
     ABSENT,
@@ -40,6 +41,7 @@ _STYLE = {"PASS": "bold green", "FAIL": "bold red", "NOT_JUDGED": "bold yellow"}
 _SEVERITY = {"error": "bold red", "warning": "yellow", "info": "dim"}
 _MAX_ROWS = 24
 _MAX_FINDINGS = 30
+_MAX_SINCE = 12
 _MAX_WORDS = 500  # of one sentence: a tensor's name may be a megabyte
 _WIDE = 100
 _MAX_ANNOTATIONS = 10  # GitHub shows ten of a kind for a step
@@ -96,6 +98,8 @@ def _parts(report: Entry, width: int) -> Iterator[RenderableType]:
             if len(outputs) > _MAX_ROWS:
                 yield Text(f"… and {len(outputs) - _MAX_ROWS} more outputs in report.json", style="dim")
     yield from _finding_parts(report)
+    for line in _since(report):
+        yield Text(clean(line, _MAX_WORDS), style="dim")
 
 
 def _story(report: Entry) -> list[tuple[str, str]]:
@@ -196,6 +200,12 @@ def _finding_parts(report: Entry) -> Iterator[RenderableType]:
         yield Text(clean(f"waived {f.get('code')}  {_said(f)} ({f['waived']})"), style="dim")
 
 
+def _since(report: Entry) -> list[str]:
+    """Return what moved since the baseline, in a few lines."""
+    lines = baseline_lines(report)
+    return lines if len(lines) <= _MAX_SINCE else [*lines[:_MAX_SINCE], f"… and {len(lines) - _MAX_SINCE} more lines"]
+
+
 def _said(finding: Entry) -> str:
     """Return a finding in one sentence, with its place."""
     place = ", ".join(str(finding[k]) for k in ("candidate", "where") if finding.get(k))
@@ -230,7 +240,7 @@ def plain_lines(report: Entry) -> list[str]:
         lines.append(f"… and {len(found) - _MAX_FINDINGS} more findings in report.json")
     for f in findings_of(report, waived=True):
         lines.append(f"waived {clean(f.get('code'))}: {clean(_said(f), _MAX_WORDS)} ({clean(f['waived'])})")
-    return lines
+    return [*lines, *(clean(line, _MAX_WORDS) for line in _since(report))]
 
 
 def github_annotations(report: Entry) -> list[str]:

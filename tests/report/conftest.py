@@ -139,7 +139,7 @@ def make_hostile(verdict: str = "FAIL") -> dict[str, Any]:
         finding(**words, evidence={HOSTILE: HOSTILE}),
         finding(**words, evidence={HOSTILE: HOSTILE}, waived=HOSTILE),
     ]
-    report["baseline"] = {HOSTILE: HOSTILE}
+    report["baseline"] = {"name": HOSTILE, "no_longer_judged": [HOSTILE], "new_findings": [finding(**words)]}
     report["reproduce"] = [HOSTILE]
     return report
 

@@ -41,7 +41,7 @@ def parsed(report: dict[str, Any], **more: Any) -> ET.Element:
 
 
 def test_a_pass_is_green(build: Build) -> None:
-    root = parsed(build("PASS"), timings={"total_s": 1.5})
+    root = parsed(build("PASS"), timings={"seconds": {"executed": 1.0, "judged": 0.5}, "sides": {}})
     assert (root.attrib["tests"], root.attrib["failures"], root.attrib["errors"]) == ("4", "0", "0")
     assert root.attrib["time"] == "1.500"
 

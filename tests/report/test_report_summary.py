@@ -32,9 +32,26 @@ def test_a_partial_run_says_so(build: Build) -> None:
 
 
 def test_baseline_and_waived_findings(build: Build, statement: Build) -> None:
-    report = build("PASS", baseline={"verdict": "PASS", "worse": ["ort/graph/a"]}, findings=[statement(waived="me")])
+    report = build(
+        "PASS",
+        baseline={
+            "name": "old",
+            "created": "2026-11-01",
+            "verdict": "PASS",
+            "same_bytes": False,
+            "moved": [{"candidate": "ort", "output": "action", "before": {"verdict": "PASS", "limit_ratio": 0.26}}],
+            "new_findings": [statement("PREC001")],
+            "gone_findings": [],
+            "no_longer_judged": [f"ort/graph/nominal-{i:04d}/action" for i in range(50)],
+        },
+        findings=[statement(waived="me")],
+    )
     text = summary(report)
     assert "### Against the baseline" in text
+    assert "- baseline old of 2026-11-01: PASS\n- other bytes were tested\n" in text
+    assert "- ort/action: PASS at 0.26 × the limit → not there" in text
+    assert "- new finding PREC001 (ort, actor.0.weight): " in text
+    assert "- … and 30 more are no longer judged" in text
     assert "### Waived findings" in text
     assert "### Findings" not in text
 
