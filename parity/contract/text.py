@@ -130,7 +130,7 @@ def parse_json(text: str, where: str) -> Any:
 
 def _deeper_than(data: Any, limit: int) -> bool:
     level = [data]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         below: list[Any] = []
         for item in level:
             values = item.values() if isinstance(item, dict) else item
@@ -203,7 +203,7 @@ class _Composer:
         """Return the node that starts with ``event`` and the number of nodes it stands for."""
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
-        if depth > MAX_DEPTH:
+        if depth >= MAX_DEPTH and not isinstance(event, yaml.ScalarEvent):
             self._refuse(event, f"YAML nested deeper than {MAX_DEPTH}", remedy=_REMEDY)
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event), 1
