@@ -71,7 +71,10 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run stopped: ``absent``, ``load``, ``crash``, ``timeout``, ``memory``, ``input``, ``run``, ``interrupted``."""
+    """Why a run stopped.
+
+    ``kind`` is ``absent``, ``load``, ``crash``, ``timeout``, ``memory``, ``input``, ``run`` or ``interrupted``.
+    """
 
     kind: str
     message: str

@@ -32,7 +32,7 @@ _OPTIONS = ("threads", "session_config", "provider_options")
 
 
 class OnnxRuntimeRunner:
-    """The runner ``onnxruntime``. Options: ``threads``, ``session_config``, ``provider_options``, ``load_timeout_s``."""
+    """The runner ``onnxruntime``. Options: ``threads``, ``session_config``, ``provider_options``."""
 
     name = "onnxruntime"
 

@@ -1,4 +1,4 @@
-"""Runs PyTorch policies: TorchScript, ``.pt2``, ``package.module:factory``, a LeRobot folder; in eval mode, state reset."""
+"""Runs PyTorch policies: TorchScript, ``.pt2``, ``package.module:factory``, a LeRobot folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
         raise ArtifactError(
             f"{spec.path}: this is {artifact.kind}, which torch cannot run by itself",
             expected="TorchScript, .pt2, a LeRobot folder, or package.module:factory",
-            remedy="write a function that builds the policy and loads the weights, and give it as package.module:function",
+            remedy="write a function that builds the policy and loads its weights; give package.module:function",
         )
     if artifact.kind == "folder" and not (artifact.path / "config.json").is_file():
         raise ArtifactError(f"{spec.path}: no config.json in it, so it is no LeRobot policy")

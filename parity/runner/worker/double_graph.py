@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Set
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parity.runner.worker.protocol import Refused
@@ -50,14 +50,14 @@ def _convert(graph: Any, t: Any) -> None:
     }
     for node in graph.node:
         if node.op_type.startswith(NOT_FLOAT):
-            raise Refused("run", "no float64 variant: the graph holds {}".format(node.op_type))
+            raise Refused("run", f"no float64 variant: the graph holds {node.op_type}")
         if node.op_type == "Constant" and node.output[0] in keep:
             continue
         _convert_node(node, t)
     for tensor in graph.initializer:
         if tensor.name not in keep:
             _convert_tensor(tensor, t)
-    kept: Set[str] = keep
+    kept: set[str] = keep
     for value in [*graph.input, *graph.output]:
         if value.type.tensor_type.elem_type == t.FLOAT and value.name not in kept:
             value.type.tensor_type.elem_type = t.DOUBLE

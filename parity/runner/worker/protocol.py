@@ -5,12 +5,13 @@ duplicate of its stdout, each line after the byte 0x1E so that noise before it c
 policy itself prints goes to stderr. Tensors travel as ``.npy`` blocks ``(N, B, ...)`` in the work folder: the worker
 appends one row per case, so what was measured survives its death.
 
-    > {"op": "open", "path": ..., "kind": ..., ...}      < {"event": "opened", "info": {...}}
+    > {"op": "open", "path": ..., "kind": ..., ...}
+    < {"event": "opened", "info": {...}}
     > {"op": "run", "id": 3, "variant": "base", "n": 64, "inputs": {"obs": "3-in-0.npy"}, "repeat": false}
-                                                         < {"event": "block", "name", "file", "start", "offset", "shape", "dtype"}
-                                                         < {"event": "case", "i": 0, "s": 0.0012}   for every case
-                                                         < {"event": "done", "differs": {}, "stateful": null, ...}
-                                                         < {"event": "failed", "kind": "run", "message": "..."}
+    < {"event": "block", "name": "action", "file": "3-out-0.npy", "start": 0, "offset": 128, "shape": [1, 2], ...}
+    < {"event": "case", "i": 0, "s": 0.0012}                     after every case
+    < {"event": "done", "differs": {}, "stateful": null, ...}    or instead, at any time:
+    < {"event": "failed", "kind": "run", "message": "..."}
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Call = Callable[[dict[str, Any]], dict[str, Any]]  # from named arrays (B, ...) to named arrays
+    Opener = Callable[[dict[str, Any]], "tuple[Policy, dict[str, Any]]"]
 
 MARK = b"\x1e"
 _SAFE_TO_RAISE = 1 << 20  # characters of an error message worth sending
@@ -47,24 +54,21 @@ class Policy:
     to the state it had when loaded; `learnt` returns what running it has shown (``stateful``, ``notes``).
     """
 
-    def call(self, variant: str) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
+    def call(self, variant: str) -> Call:
         raise NotImplementedError
 
     def reset(self) -> None:
         """Bring the policy back to the state it had when it was loaded."""
 
-    def learnt(self) -> Dict[str, Any]:
+    def learnt(self) -> dict[str, Any]:
         """Return what running the policy has shown."""
         return {}
-
-
-Opener = Callable[[Dict[str, Any]], "tuple[Policy, Dict[str, Any]]"]
 
 
 def serve(opener: Opener) -> None:
     """Answer requests until the parent closes stdin or asks to stop. ``opener`` loads the policy that is asked for."""
     channel = _Channel()
-    policy: Optional[Policy] = None
+    policy: Policy | None = None
     for request in channel.requests():
         try:
             if request["op"] == "open":
@@ -78,7 +82,7 @@ def serve(opener: Opener) -> None:
         except Refused as e:
             channel.fail(e.kind, str(e))
         except MemoryError as e:
-            channel.fail("memory", "out of memory{}".format(": {}".format(e) if str(e) else ""))
+            channel.fail("memory", "out of memory{}".format(f": {e}" if str(e) else ""))
         except KeyboardInterrupt:
             channel.fail("interrupted", "interrupted")
         except BaseException as e:  # whatever a policy raises must reach the user as a message
@@ -89,10 +93,10 @@ def serve(opener: Opener) -> None:
 
 def alone() -> None:
     """Take the worker's own folder off the import path, so that nothing in it can shadow a module of the policy."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") != here]
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [p for p in sys.path if Path(p).resolve() != here]
     for name, module in list(sys.modules.items()):
-        if name != "__main__" and os.path.dirname(getattr(module, "__file__", None) or "") == here:
+        if name != "__main__" and Path(getattr(module, "__file__", None) or "/").parent == here:
             del sys.modules[name]
 
 
@@ -129,7 +133,7 @@ class _Channel:
             for line in lines:
                 yield json.loads(line.decode("ascii"))
 
-    def send(self, event: Dict[str, Any]) -> None:
+    def send(self, event: dict[str, Any]) -> None:
         data = MARK + json.dumps(event).encode("ascii") + b"\n"
         while data:
             data = data[os.write(self._out, data) :]
@@ -150,7 +154,7 @@ def _die_with_parent() -> None:
         os._exit(0)
 
 
-def _limit_memory(limit: Optional[int]) -> None:
+def _limit_memory(limit: int | None) -> None:
     if not limit:
         return
     import resource
@@ -159,28 +163,28 @@ def _limit_memory(limit: Optional[int]) -> None:
 
 
 def _explain(e: BaseException, kind: str) -> Any:
-    text = "{}: {}".format(type(e).__name__, e) if str(e) else type(e).__name__
+    text = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
     low = text.lower()
     if any(
         s in low for s in ("can't allocate memory", "out of memory", "bad_alloc", "bad allocation", "cannot allocate")
     ):
         return "memory", text
     if isinstance(e, OSError) and e.errno == 28:
-        return "run", "no space left in the work folder: {}".format(text)
+        return "run", f"no space left in the work folder: {text}"
     return kind, text
 
 
 # ---------------------------------------------------------------------------------------------------------- running
 
 
-def _run(channel: _Channel, policy: Policy, request: Dict[str, Any]) -> None:
+def _run(channel: _Channel, policy: Policy, request: dict[str, Any]) -> None:
     import numpy as np
 
     folder, n = Path(request["folder"]), int(request["n"])
     inputs = {name: _load(folder / file) for name, file in request["inputs"].items()}
     call = policy.call(request["variant"])
     writer = _Writer(channel, folder, "{}-out".format(request["id"]), n)
-    differs: Dict[str, float] = {}
+    differs: dict[str, float] = {}
 
     def once(i: int) -> Any:
         row = {name: np.array(block[i]) for name, block in inputs.items()}  # a copy: policies may write into inputs
@@ -211,7 +215,7 @@ def _load(file: Path) -> Any:
     return np.load(str(file), mmap_mode="r", allow_pickle=False)
 
 
-def _compare(first: Dict[str, Any], second: Dict[str, Any], differs: Dict[str, float]) -> None:
+def _compare(first: dict[str, Any], second: dict[str, Any], differs: dict[str, float]) -> None:
     """Note the largest difference of each output between two runs of the same case; other shapes or NaN: infinite."""
     import numpy as np
 
@@ -234,7 +238,7 @@ class _Writer:
 
     def __init__(self, channel: _Channel, folder: Path, stem: str, n: int) -> None:
         self._channel, self._folder, self._stem, self._n = channel, folder, stem, n
-        self._open: Dict[str, Any] = {}
+        self._open: dict[str, Any] = {}
         self._count = 0
 
     def append(self, name: str, i: int, array: Any) -> None:
@@ -242,7 +246,7 @@ class _Writer:
 
         array = np.asarray(array, order="C")
         if array.dtype.hasobject or array.dtype.kind not in "biufcSU":
-            raise Refused("run", "output {!r} has dtype {}, which is no plain tensor".format(name, array.dtype))
+            raise Refused("run", f"output {name!r} has dtype {array.dtype}, which is no plain tensor")
         held = self._open.get(name)
         if held is None or held[1] != array.shape or held[2] != array.dtype:
             held = self._begin(name, i, array)
@@ -253,9 +257,9 @@ class _Writer:
     def _begin(self, name: str, i: int, array: Any) -> Any:
         import numpy as np
 
-        file = "{}-{}.npy".format(self._stem, self._count)
+        file = f"{self._stem}-{self._count}.npy"
         self._count += 1
-        shape = (self._n - i,) + array.shape
+        shape = (self._n - i, *array.shape)
         with (self._folder / file).open("wb") as f:
             header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_2_0(f, header)
@@ -276,13 +280,13 @@ class _Writer:
 # ------------------------------------------------------------------------------------------- shared by the scripts
 
 
-def digest(base: Path, files: List[Path], folder: bool) -> str:
+def digest(base: Path, files: list[Path], folder: bool) -> str:
     """Return the SHA-256 of an artifact, by the same rule as `parity.artifact.digest`."""
     if len(files) == 1 and not folder:
         return file_digest(files[0])
     tree = hashlib.sha256()
     for f in files:
-        tree.update("{}\0{}\n".format(f.relative_to(base).as_posix(), file_digest(f)).encode())
+        tree.update(f"{f.relative_to(base).as_posix()}\0{file_digest(f)}\n".encode())
     return tree.hexdigest()
 
 
@@ -295,7 +299,7 @@ def file_digest(path: Path) -> str:
     return sha.hexdigest()
 
 
-def pick(inputs: Dict[str, Any], wanted: List[str]) -> List[Any]:
+def pick(inputs: dict[str, Any], wanted: list[str]) -> list[Any]:
     """Return the arrays for the inputs called ``wanted``, in that order; refuse if one is missing or unknown."""
     missing = [n for n in wanted if n not in inputs]
     extra = [n for n in inputs if n not in wanted]
@@ -320,4 +324,4 @@ def cast(name: str, array: Any, dtype: Any) -> Any:
         other = array.astype(dtype)
         if np.array_equal(other, array):
             return other
-    raise Refused("input", "input {!r} has dtype {}, the policy takes {}".format(name, array.dtype, dtype))
+    raise Refused("input", f"input {name!r} has dtype {array.dtype}, the policy takes {dtype}")

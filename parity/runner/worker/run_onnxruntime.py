@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parity.runner.worker.double_graph import in_double
-    from parity.runner.worker.protocol import Policy, Refused, alone, cast, digest, pick, serve
+    from parity.runner.worker.protocol import Call, Policy, Refused, alone, cast, digest, pick, serve
 else:
     from double_graph import in_double
     from protocol import Policy, Refused, alone, cast, digest, pick, serve
@@ -30,20 +30,19 @@ DTYPES = {
     "tensor(bool)": "bool",
 }
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
-Call = Callable[[Dict[str, Any]], Dict[str, Any]]
 
 
 class OnnxPolicy(Policy):
     """An ONNX file with one inference session per variant, made when first asked for."""
 
-    def __init__(self, request: Dict[str, Any]) -> None:
+    def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
         self.path = Path(request["path"])
         self.provider = request.get("provider") or "CPUExecutionProvider"
         self.threads = int(request["options"].get("threads", 2))
         self.data = self.path.read_bytes()
         self.sha = self._digest()
-        self.calls: Dict[str, Call] = {}
+        self.calls: dict[str, Call] = {}
         self.float64_by = ""
         self.session = self._session(self.data)
 
@@ -77,7 +76,7 @@ class OnnxPolicy(Policy):
         ran = session.get_providers()
         if not ran or ran[0] != self.provider:
             found = ", ".join(ran) or "nothing"
-            raise Refused("absent", "asked for {}, but ONNX Runtime ran {}".format(self.provider, found))
+            raise Refused("absent", f"asked for {self.provider}, but ONNX Runtime ran {found}")
         return session
 
     def call(self, variant: str) -> Call:
@@ -93,7 +92,7 @@ class OnnxPolicy(Policy):
         return self.calls[variant]
 
     def _float64(self) -> Call:
-        """Return the same graph in float64: by ONNX Runtime where it has the kernels, else by onnx's NumPy reference."""
+        """Return the same graph in float64: by ONNX Runtime where it has the kernels, else by onnx.reference (NumPy)."""
         model = in_double(self.path)
         wanted = [i.name for i in self.session.get_inputs()]
         names = [o.name for o in self.session.get_outputs()]
@@ -105,11 +104,11 @@ class OnnxPolicy(Policy):
         from onnx.reference import ReferenceEvaluator
 
         if model.ByteSize() > 64 << 20:
-            raise Refused("run", "no float64 variant: {} (and too large for onnx's reference)".format(reason))
+            raise Refused("run", f"no float64 variant: {reason} (and too large for onnx's reference)")
         self.float64_by = "onnx.reference"
         evaluator = ReferenceEvaluator(model)
 
-        def run(inputs: Dict[str, Any]) -> Dict[str, Any]:
+        def run(inputs: dict[str, Any]) -> dict[str, Any]:
             feeds = dict(zip(wanted, pick(inputs, wanted)))  # noqa: B905 (Python 3.8)
             for name in wanted:
                 if feeds[name].dtype.kind == "f":
@@ -118,11 +117,11 @@ class OnnxPolicy(Policy):
 
         return run
 
-    def learnt(self) -> Dict[str, Any]:
+    def learnt(self) -> dict[str, Any]:
         """Return by what the float64 variant was computed, once it was."""
         return {"environment": {"float64_by": self.float64_by}} if self.float64_by else {}
 
-    def info(self) -> Dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         """Return what was loaded and where it runs."""
         import onnxruntime as ort
 
@@ -153,16 +152,16 @@ class OnnxPolicy(Policy):
         }
 
 
-def _spec(t: Any) -> Dict[str, Any]:
+def _spec(t: Any) -> dict[str, Any]:
     return {"name": t.name, "shape": list(t.shape), "dtype": DTYPES.get(t.type, t.type)}
 
 
-def _assigned_elsewhere(session: Any, provider: str) -> List[str]:
+def _assigned_elsewhere(session: Any, provider: str) -> list[str]:
     """Return the nodes that another provider than the one asked for executes, as far as this version can tell."""
     ask = getattr(session, "get_provider_graph_assignment_info", None)
     if ask is None:
         return []
-    return ["{} ({})".format(n.name, n.op_type) for part in ask() if part.ep_name != provider for n in part.get_nodes()]
+    return [f"{n.name} ({n.op_type})" for part in ask() if part.ep_name != provider for n in part.get_nodes()]
 
 
 def _caller(session: Any) -> Call:
@@ -170,7 +169,7 @@ def _caller(session: Any) -> Call:
     types = [DTYPES.get(i.type) for i in session.get_inputs()]
     names = [o.name for o in session.get_outputs()]
 
-    def run(inputs: Dict[str, Any]) -> Dict[str, Any]:
+    def run(inputs: dict[str, Any]) -> dict[str, Any]:
         arrays = pick(inputs, wanted)
         feeds = {n: cast(n, a, t) if t else a for n, a, t in zip(wanted, arrays, types)}  # noqa: B905 (Python 3.8)
         return dict(zip(names, session.run(names, feeds)))  # noqa: B905 (Python 3.8)
@@ -178,12 +177,12 @@ def _caller(session: Any) -> Call:
     return run
 
 
-def open_policy(request: Dict[str, Any]) -> Any:
+def open_policy(request: dict[str, Any]) -> Any:
     """Load the ONNX file that the request names and return it with its description."""
     try:
         import onnxruntime as ort
     except ImportError as e:
-        raise Refused("absent", "onnxruntime cannot be imported here: {}".format(e)) from None
+        raise Refused("absent", f"onnxruntime cannot be imported here: {e}") from None
     provider = request.get("provider") or "CPUExecutionProvider"
     available = ort.get_available_providers()
     if provider not in available:

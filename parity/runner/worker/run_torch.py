@@ -1,25 +1,26 @@
-"""Worker that executes PyTorch policies: TorchScript, .pt2, a factory, a LeRobot folder. Stand-alone: NumPy and torch."""
+"""Worker that executes PyTorch policies of every kind. Stand-alone: NumPy and torch (and the user's lerobot)."""
 
 from __future__ import annotations
 
+import copy
 import platform
-from typing import TYPE_CHECKING, Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parity.runner.worker import torch_load, torch_state
-    from parity.runner.worker.protocol import Policy, Refused, alone, cast, pick, serve
+    from parity.runner.worker.protocol import Call, Policy, Refused, alone, cast, pick, serve
+    from parity.runner.worker.torch_loaded import Loaded
 else:
     import torch_load
     import torch_state
     from protocol import Policy, Refused, alone, cast, pick, serve
-
-Call = Callable[[Dict[str, Any]], Dict[str, Any]]
+    from torch_loaded import Loaded
 
 
 class TorchPolicy(Policy):
     """A loaded module or callable; its state is restored before every case."""
 
-    def __init__(self, loaded: torch_load.Loaded, request: Dict[str, Any]) -> None:
+    def __init__(self, loaded: Loaded, request: dict[str, Any]) -> None:
         import torch
 
         self.torch = torch
@@ -40,39 +41,57 @@ class TorchPolicy(Policy):
         if variant == "float64":
             if self.double is None:
                 self.double = self._in_double()
-            return self._caller(self.double, float64=True)
+            return self._double_caller()
         plain = self._caller(self.loaded.target)
         if variant != "no_optimization":
             return plain
 
-        def unoptimized(inputs: Dict[str, Any]) -> Dict[str, Any]:
+        def unoptimized(inputs: dict[str, Any]) -> dict[str, Any]:
             with torch.jit.optimized_execution(False), torch.backends.mkldnn.flags(enabled=False):
                 return plain(inputs)
 
         return unoptimized
 
     def _in_double(self) -> Any:
-        import copy
-
         target = self.loaded.target
         if not isinstance(target, self.torch.nn.Module):
             raise Refused("run", "no float64 variant: a plain callable cannot be converted")
+        self.state.restore()
         try:
-            double = self.loaded.again().double() if self.loaded.again else copy.deepcopy(target).double()
-        except Exception as e:
-            raise Refused("run", "no float64 variant: {}: {}".format(type(e).__name__, e)) from None
-        double.eval() if not self.loaded.fixed_mode else None
+            double = (self.loaded.again() if self.loaded.again else copy.deepcopy(target)).double()
+        except Exception as e:  # whatever a module's copy or conversion raises means that there is no such variant
+            raise Refused("run", f"no float64 variant: {type(e).__name__}: {e}") from None
         self.states.append(torch_state.State(double))
         return double
+
+    def _double_caller(self) -> Call:
+        """Return the function that computes in float64, constants made on the way included; refuse what does not."""
+        torch, plain = self.torch, self._caller(self.double, float64=True)
+
+        def run(inputs: dict[str, Any]) -> dict[str, Any]:
+            default = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float64)
+            try:
+                outputs = plain(inputs)
+            except (RuntimeError, TypeError) as e:
+                raise Refused("run", f"no float64 variant: {str(e).strip().splitlines()[-1]}") from None
+            finally:
+                torch.set_default_dtype(default)
+            lower = [n for n, a in outputs.items() if a.dtype.kind == "f" and a.dtype.itemsize < 8]
+            if lower:
+                raise Refused("run", "no float64 variant: {} still comes as float32".format(", ".join(lower)))
+            return outputs
+
+        return run
 
     def _caller(self, target: Any, float64: bool = False) -> Call:
         torch, wanted, keywords = self.torch, self._order(), self.loaded.keywords
 
-        def run(inputs: Dict[str, Any]) -> Dict[str, Any]:
+        def run(inputs: dict[str, Any]) -> dict[str, Any]:
             names = list(inputs) if wanted is None else self._match(inputs, wanted)
             tensors = [self._tensor(n, inputs[n], float64) for n in names]
             by_name = keywords is None or all(n in keywords for n in names)
-            with torch.inference_mode() if not self.loaded.scripted else torch.no_grad():
+            with torch.no_grad():
                 if self.loaded.takes_dict:
                     result = target(dict(zip(names, tensors)))  # noqa: B905 (Python 3.8)
                 elif by_name and not self.loaded.positional:
@@ -88,7 +107,7 @@ class TorchPolicy(Policy):
         given = [t["name"] for t in self.request["inputs"]]
         return given or self.loaded.keywords
 
-    def _match(self, inputs: Dict[str, Any], wanted: List[str]) -> List[str]:
+    def _match(self, inputs: dict[str, Any], wanted: list[str]) -> list[str]:
         keywords = self.loaded.keywords
         if len(inputs) == 1 and len(wanted) == 1:
             return list(inputs)
@@ -109,14 +128,14 @@ class TorchPolicy(Policy):
             tensor = tensor.double()
         return tensor.to(self.device)
 
-    def _named(self, result: Any) -> Dict[str, Any]:
+    def _named(self, result: Any) -> dict[str, Any]:
         if isinstance(result, dict):
             return {str(k): self._array(v, k) for k, v in result.items() if v is not None}
         parts = list(result) if isinstance(result, (tuple, list)) else [result]
         parts = [p for p in parts if p is not None]
         names = self.names
         if len(names) != len(parts):
-            names = ["output_{}".format(i) for i in range(len(parts))]
+            names = [f"output_{i}" for i in range(len(parts))]
         return {n: self._array(p, n) for n, p in zip(names, parts)}  # noqa: B905 (Python 3.8)
 
     def _array(self, value: Any, name: Any) -> Any:
@@ -131,18 +150,18 @@ class TorchPolicy(Policy):
             return value.cpu().contiguous().numpy()
         if isinstance(value, (np.ndarray, float, int, bool)):
             return np.asarray(value)
-        raise Refused("run", "output {!r} is a {}, not a tensor".format(name, type(value).__name__))
+        raise Refused("run", f"output {name!r} is a {type(value).__name__}, not a tensor")
 
     def reset(self) -> None:
         """Bring every copy of the policy back to the state it had when loaded."""
         for state in self.states:
             state.restore()
 
-    def learnt(self) -> Dict[str, Any]:
+    def learnt(self) -> dict[str, Any]:
         """Return the state that running has shown."""
         return {"stateful": self.state.described()}
 
-    def info(self) -> Dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         """Return what was loaded and how it runs."""
         torch, loaded = self.torch, self.loaded
         environment = {
@@ -177,14 +196,14 @@ class TorchPolicy(Policy):
         }
 
 
-def open_policy(request: Dict[str, Any]) -> Any:
+def open_policy(request: dict[str, Any]) -> Any:
     """Load the policy that the request names and return it with its description."""
     try:
         import torch
     except ImportError as e:
-        raise Refused("absent", "torch cannot be imported here: {}".format(e)) from None
+        raise Refused("absent", f"torch cannot be imported here: {e}") from None
     torch.manual_seed(0)  # once: a random op must still differ from call to call, so that it is noticed
-    if request.get("device", None) and request["device"].startswith("cuda") and not torch.cuda.is_available():
+    if request.get("device") and request["device"].startswith("cuda") and not torch.cuda.is_available():
         raise Refused(
             "absent", "asked for device {}, but torch {} sees none".format(request["device"], torch.__version__)
         )

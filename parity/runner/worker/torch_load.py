@@ -8,51 +8,36 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from parity.runner.worker import torch_lerobot
     from parity.runner.worker.protocol import Refused, digest
+    from parity.runner.worker.torch_loaded import Loaded, class_of, float_tensors, lowest
 else:
+    import torch_lerobot
     from protocol import Refused, digest
+    from torch_loaded import Loaded, class_of, float_tensors, lowest
 
-CLASSES = ("float32", "float16", "bfloat16", "int8")  # precision classes, from fine to coarse
 RANDOM_OPS = ("rand", "normal", "bernoulli", "multinomial", "uniform", "dropout", "exponential", "randint", "randperm")
 MODE_MATTERS = ("Dropout", "BatchNorm", "InstanceNorm", "RReLU", "RandomCrop")
 
 
-class Loaded:
-    """A policy that can be called, and what loading it has shown."""
-
-    def __init__(self, kind: str, target: Any) -> None:
-        self.kind, self.target = kind, target
-        self.sha256: Optional[str] = None
-        self.keywords: Optional[List[str]] = None  # names of the arguments, where they can be told
-        self.scripted = False  # TorchScript or .pt2: buffers may be written into, so no inference_mode
-        self.positional = False  # arguments must be passed by position
-        self.takes_dict = False
-        self.fixed_mode = False  # the training flag cannot be changed
-        self.again: Optional[Callable[[], Any]] = None  # loads a second copy, where deepcopy does not do
-        self.training_flag = "unknown"
-        self.random_ops: List[str] = []
-        self.precision: Optional[str] = None
-        self.environment: Dict[str, Any] = {}
-        self.notes: List[str] = []
-
-
-def load(request: Dict[str, Any]) -> Loaded:
+def load(request: dict[str, Any]) -> Loaded:
     """Return the policy that the request names.
 
     Raises:
         Refused: it cannot be loaded; the message says why.
     """
-    how = {"torchscript": _torchscript, "pt2": _pt2, "factory": _factory, "folder": _lerobot}
-    return how[request["kind"]](request)
+    how = {"torchscript": _torchscript, "pt2": _pt2, "factory": _factory, "folder": torch_lerobot.load}
+    loaded: Loaded = how[request["kind"]](request)
+    return loaded
 
 
 # ------------------------------------------------------------------------------------------------------- TorchScript
 
 
-def _torchscript(request: Dict[str, Any]) -> Loaded:
+def _torchscript(request: dict[str, Any]) -> Loaded:
     import torch
 
     data = Path(request["path"]).read_bytes()
@@ -64,12 +49,10 @@ def _torchscript(request: Dict[str, Any]) -> Loaded:
     try:
         module = read()
     except RuntimeError as e:
-        raise Refused(
-            "load", "TorchScript that torch {} cannot load: {}".format(torch.__version__, _first(e))
-        ) from None
+        raise Refused("load", f"TorchScript that torch {torch.__version__} cannot load: {_first(e)}") from None
     loaded = Loaded("torchscript", module)
     loaded.sha256 = hashlib.sha256(data).hexdigest()
-    loaded.scripted, loaded.again = True, lambda: _eval(read())
+    loaded.again = lambda: _eval(read())
     graph = _inlined(module)
     schema = module.forward.schema
     loaded.keywords = [a.name for a in schema.arguments[1:]]
@@ -78,7 +61,9 @@ def _torchscript(request: Dict[str, Any]) -> Loaded:
     loaded.random_ops = sorted({n.kind() for n in graph if _is_random(n)})
     reads_flag = any(n.kind() == "prim::GetAttr" and n.s("name") == "training" for n in graph)
     _tell_mode(loaded, was, reads_flag)
-    loaded.precision = _lowest([_class_of(p.dtype) for p in _tensors(module)] + [c for n in graph for c in _casts(n)])
+    loaded.precision = lowest(
+        [class_of(p.dtype) for p in float_tensors(module)] + [c for n in graph for c in _casts(n)]
+    )
     return loaded
 
 
@@ -87,17 +72,17 @@ def _eval(module: Any) -> Any:
     return module
 
 
-def _training(module: Any) -> List[str]:
+def _training(module: Any) -> list[str]:
     return [n or "the module" for n, m in module.named_modules() if getattr(m, "training", False)]
 
 
-def _inlined(module: Any) -> List[Any]:
+def _inlined(module: Any) -> list[Any]:
     """Return all nodes of the forward graph, those of called methods and inner blocks included."""
     try:
         graph = module.inlined_graph
     except RuntimeError:
         graph = module.graph
-    found: List[Any] = []
+    found: list[Any] = []
 
     def walk(block: Any) -> None:
         for node in block.nodes():
@@ -106,12 +91,11 @@ def _inlined(module: Any) -> List[Any]:
                 walk(inner)
 
     walk(graph)
-    found.append  # the graph must outlive its nodes
     _KEEP.append(graph)
     return found
 
 
-_KEEP: List[Any] = []
+_KEEP: list[Any] = []  # graphs, which must outlive their nodes
 
 
 def _is_random(node: Any) -> bool:
@@ -119,21 +103,13 @@ def _is_random(node: Any) -> bool:
     if not kind.startswith("aten::"):
         return False
     name = kind[6:].rstrip("_")
-    if name == "dropout" or name.endswith("_dropout"):
-        return _constant(node, "train") is True  # inactive in eval mode
-    return name.startswith(RANDOM_OPS)
+    if name.endswith("dropout"):  # inactive where its last argument, the training flag, is read from the module
+        flags = [v.toIValue() for v in node.inputs() if v.node().kind() == "prim::Constant"]
+        return any(f is True for f in flags)
+    return bool(name.startswith(RANDOM_OPS))
 
 
-def _constant(node: Any, argument: str) -> Any:
-    for value in node.inputs():
-        if value.node().kind() == "prim::Constant" and argument in node.schema():
-            found = value.toIValue()
-            if isinstance(found, bool):
-                return found
-    return None
-
-
-def _casts(node: Any) -> List[str]:
+def _casts(node: Any) -> list[str]:
     """Return the lower class that a node converts to, if it does: ScalarType 5 is half, 15 is bfloat16."""
     if node.kind().startswith("quantized::"):
         return ["int8"]
@@ -148,7 +124,7 @@ def _casts(node: Any) -> List[str]:
 # --------------------------------------------------------------------------------------------------------------- pt2
 
 
-def _pt2(request: Dict[str, Any]) -> Loaded:
+def _pt2(request: dict[str, Any]) -> Loaded:
     import torch
 
     data = Path(request["path"]).read_bytes()
@@ -157,10 +133,10 @@ def _pt2(request: Dict[str, Any]) -> Loaded:
         program = torch.export.load(io.BytesIO(data))
         module = program.module()
     except Exception as e:
-        raise Refused("load", ".pt2 that torch {} cannot load: {}".format(torch.__version__, _first(e))) from None
+        raise Refused("load", f".pt2 that torch {torch.__version__} cannot load: {_first(e)}") from None
     loaded = Loaded("pt2", module.to(request.get("device") or "cpu"))
     loaded.sha256 = hashlib.sha256(data).hexdigest()
-    loaded.scripted = loaded.fixed_mode = True
+    loaded.fixed_mode = True
     loaded.keywords = list(program.graph_signature.user_inputs)
     spec = getattr(program.call_spec, "in_spec", None)
     loaded.positional = spec is None or not _all_keywords(program)
@@ -172,7 +148,7 @@ def _pt2(request: Dict[str, Any]) -> Loaded:
         loaded.notes.append("dropout is active in the exported program: it was exported in train mode")
     if any(".batch_norm" in n and "no_training" not in n for n in names if "native" in n):
         loaded.notes.append("batch norm runs in train mode in the exported program")
-    loaded.precision = _lowest([_class_of(p.dtype) for p in _tensors(module)])
+    loaded.precision = lowest([class_of(p.dtype) for p in float_tensors(module)])
     return loaded
 
 
@@ -187,20 +163,20 @@ def _all_keywords(program: Any) -> bool:
 # ----------------------------------------------------------------------------------------------------------- factory
 
 
-def _factory(request: Dict[str, Any]) -> Loaded:
+def _factory(request: dict[str, Any]) -> Loaded:
     import torch
 
     name, _, function = request["path"].partition(":")
-    here = os.getcwd()
+    here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     before = set(sys.modules)
     try:
         build = getattr(importlib.import_module(name), function, None)
     except ModuleNotFoundError as e:
-        raise Refused("load", "module {} cannot be imported from {}: {}".format(name, here, e)) from None
+        raise Refused("load", f"module {name} cannot be imported from {here}: {e}") from None
     if build is None:
-        raise Refused("load", "module {} has no function {!r}".format(name, function))
+        raise Refused("load", f"module {name} has no function {function!r}")
     target = build(**request["kwargs"])
     if not callable(target):
         text = "{} returned a {}, which cannot be called; it must return the policy"
@@ -214,14 +190,14 @@ def _factory(request: Dict[str, Any]) -> Loaded:
         matters = [n for n, m in target.named_modules() if type(m).__name__.startswith(MODE_MATTERS) and n in was]
         target.eval()
         _tell_mode(loaded, was, bool(matters))
-        loaded.precision = _lowest([_class_of(p.dtype) for p in _tensors(target)])
+        loaded.precision = lowest([class_of(p.dtype) for p in float_tensors(target)])
         if any("quantized" in type(m).__module__ for m in target.modules()):
             loaded.precision = "int8"
     loaded.keywords = _arguments(target)
     return loaded
 
 
-def _arguments(target: Any) -> Optional[List[str]]:
+def _arguments(target: Any) -> list[str] | None:
     """Return the names of a callable's arguments; None where they cannot be told (``*args``)."""
     import inspect
 
@@ -249,39 +225,14 @@ def _source_digest(here: str, name: str, before: Any) -> str:
     return digest(base, inside, folder=True)
 
 
-# ----------------------------------------------------------------------------------------------------------- LeRobot
-
-
-def _lerobot(request: Dict[str, Any]) -> Loaded:
-    if TYPE_CHECKING:
-        from parity.runner.worker import torch_lerobot
-    else:
-        import torch_lerobot
-
-    return torch_lerobot.load(request)
-
-
 # ------------------------------------------------------------------------------------------------------------ shared
 
 
-def _tell_mode(loaded: Loaded, was: List[str], matters: bool) -> None:
+def _tell_mode(loaded: Loaded, was: list[str], matters: bool) -> None:
     loaded.training_flag = "train, set to eval" if was else "eval"
     if was and matters:
         text = "saved in train mode, where dropout or batch norm change the result; parity runs it in eval mode"
-        loaded.notes.append(text + " (train mode in {} of its modules, first {})".format(len(was), was[0]))
-
-
-def _tensors(module: Any) -> List[Any]:
-    return [t for t in [*module.parameters(), *module.buffers()] if t.is_floating_point() or t.is_quantized]
-
-
-def _class_of(dtype: Any) -> str:
-    name = str(dtype).split(".")[-1]
-    return {"float16": "float16", "bfloat16": "bfloat16"}.get(name, "int8" if name.startswith("q") else "float32")
-
-
-def _lowest(found: List[str]) -> Optional[str]:
-    return max(found, key=CLASSES.index) if found else None
+        loaded.notes.append(text + f" (train mode in {len(was)} of its modules, first {was[0]})")
 
 
 def _first(e: BaseException) -> str:

@@ -1,0 +1,52 @@
+"""Reads the contract of a trace: the inputs and outputs that were recorded, and what its meta says of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from parity.artifact import Artifact
+from parity.contract.model import Contract
+from parity.tensor import TensorSpec
+from parity.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+
+class TraceReader:
+    """Contract of a trace in parity's own store or an `.npz` with ``inputs/<name>`` and ``outputs/<name>``."""
+
+    rank = 50
+
+    def matches(self, artifact: Artifact) -> bool:
+        """Whether the artifact is a trace."""
+        return artifact.kind in ("trace", "npz")
+
+    def read(self, artifact: Artifact) -> Contract:
+        """Return the contract: shapes ``(B, ...)`` and dtypes as recorded; a tensor whose shape differs from case to
+        case has none.
+
+        Raises:
+            ArtifactError: the trace cannot be read.
+        """
+        with Trace.open(artifact.path) as trace:
+            metadata: dict[str, Any] = {"cases": len(trace.cases), **trace.meta}
+            return Contract(
+                path=artifact.path,
+                kind="trace",
+                inputs=_specs(trace.shapes("inputs")),
+                outputs=_specs(trace.shapes("outputs")),
+                metadata=metadata,
+            )
+
+
+def _specs(found: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]] | None]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name, None if seen is None else seen[0], None if seen is None else seen[1].name)
+        for name, seen in found.items()
+    )
+
+
+READER = TraceReader()
