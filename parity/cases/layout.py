@@ -123,7 +123,7 @@ def resolve(
     """
     specs = specs_of(contract)
     bind = dict(bind or {})
-    for name, size in {**bind, "batch": batch}.items():
+    for name, size in (*bind.items(), ("batch", batch)):
         if isinstance(size, bool) or not isinstance(size, int) or size < (0 if name == "n_obs_steps" else 1):
             raise UsageError(f"the size of {name!r} is {size!r}", expected="a whole number, 1 or more")
     window = contract.window if isinstance(contract, Contract) else None

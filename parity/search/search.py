@@ -96,8 +96,10 @@ class _Run:
         order = self.order()
         for apart in (APART, 0.0):
             for i in order:
+                if len(chosen) >= count:
+                    break
                 near = any(float(np.abs(self.points[i] - self.points[j]).max(initial=0.0)) <= apart for j in chosen)
-                if len(chosen) < count and i not in chosen and not near:
+                if i not in chosen and not near:
                     chosen.append(i)
         return sorted(chosen, key=order.index)
 
