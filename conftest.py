@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus_index import corpus_dir, corpus_index
 
-HERE = Path(__file__).resolve().parent
-
-
-def corpus_dir() -> Path:
-    """Return the folder of the corpus, which may be absent."""
-    return Path(os.environ.get("PARITY_CORPUS") or HERE.parent / "shared" / "corpus")
-
-
-def corpus_index() -> list[dict[str, Any]]:
-    """Return the entries of the corpus's index; none where the corpus is absent."""
-    index = corpus_dir() / "index.json"
-    return json.loads(index.read_text(encoding="utf-8"))["entries"] if index.is_file() else []
+__all__ = ["corpus_index"]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import corpus_index
+from corpus_index import corpus_index
 
 from faults import to_float16, to_int8
 from judged import verdict_of, judge_pair

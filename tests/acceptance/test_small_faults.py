@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import corpus_index
+from corpus_index import corpus_index
 
 import faults
 from judged import judge_pair, verdict_of
