@@ -32,8 +32,9 @@ INFORMATIVE = 4.0  # a dimension says something when the reference's range excee
 
 def coarser(found: str | None, declared: str | None) -> bool:
     """Whether class ``found`` is coarser than class ``declared``. Unknown classes are not."""
-    order = {"float64": -1, **{name: i for i, name in enumerate(CLASSES)}}
-    if found not in order or declared not in order:
+    order: dict[str, int] = {"float64": -1}
+    order.update({name: i for i, name in enumerate(CLASSES)})
+    if found is None or declared is None or found not in order or declared not in order:
         return False
     return order[found] > order[declared]
 

@@ -208,6 +208,7 @@ def _dims(reference: Array, candidate: Array, left_out: Array | None) -> dict[st
         "sum_sq_diff": squares.tolist(),
         "sum_sq_ref": reference_squares.tolist(),
         "n": int(a.shape[0]),
+        "nan_both": int((np.isnan(a) & np.isnan(b)).sum()),
     }
 
 

@@ -5,13 +5,13 @@ Everything in it starts as NOT_JUDGED. What is planned and not measured stays so
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from parity.cases import fingerprint
 from parity.errors import UsageError
 from parity.tensor import Case
 
@@ -74,22 +74,11 @@ def load_plan(path: Path) -> Plan:
         raise UsageError(f"{path}: not a plan ({e})") from None
 
 
-def case_digest(case: Case) -> str:
-    """Return the SHA-256 over the names, dtypes, shapes and bytes of a case's inputs."""
-    import numpy as np
-
-    sha = hashlib.sha256()
-    for name, array in sorted(case.inputs.items()):
-        sha.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()
-
-
 def make_plan(
     release: str, seed: int, candidates: Sequence[str], cases: Iterable[Case], outputs: Sequence[str], worst: bool
 ) -> Plan:
     """Return the plan of judging ``outputs`` of every candidate in every case, and in the worst cases to be found."""
-    planned = [PlannedCase(c.id, c.profile, c.seed, c.note, case_digest(c)) for c in cases]
+    planned = [PlannedCase(c.id, c.profile, c.seed, c.note, fingerprint(c)) for c in cases]
     if worst:
         ids = [f"worst-{i:04d}" for i in range(WORST_KEPT)]
         planned += [PlannedCase(i, "worst", seed, "found by the search", None) for i in ids]

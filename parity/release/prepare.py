@@ -10,7 +10,7 @@ from typing import Any
 from parity.cases import batch_case, cases_from_npz, make_cases
 from parity.contract import Contract
 from parity.contract.adapter import Adapter, infer_adapter
-from parity.contract.join import join
+from parity.contract.join import join, with_siblings
 from parity.errors import ParityError, UsageError
 from parity.finding import Finding
 from parity.release.config import CasesTable, Config, ContractTable, InputTable
@@ -119,6 +119,9 @@ def _joint(reference: Side, candidates: Sequence[Side], table: ContractTable) ->
         for f in s.contract.findings
     ]
     contract = join(known) if known else Contract(Path(reference.spec.path), "user")
+    if known:
+        contract = with_siblings(contract)
+        findings += [f for f in contract.findings if f not in findings and f.code.startswith("INSP")]
     inputs = _told(contract.inputs, table.inputs)
     outputs = _told(contract.outputs, table.outputs)
     return replace(contract, inputs=inputs, outputs=outputs), findings
@@ -158,7 +161,7 @@ def _adapters(contract: Contract, candidates: Sequence[Side]) -> tuple[dict[str,
     findings: list[Finding] = []
     for side in candidates:
         if side.adapter:
-            adapters[side.name] = Adapter.from_table(side.adapter)
+            adapters[side.name] = Adapter.from_table(side.adapter, side.contract, contract)
         elif side.contract is not None and side.contract.complete and side.contract.inputs:
             try:
                 adapters[side.name], notes = infer_adapter(contract, side.contract)

@@ -45,7 +45,7 @@ def find_worst(prepared: Prepared, reference: Live, candidates: Sequence[Live]) 
     try:
         result = search(
             evaluate,
-            prepared.contract.inputs,
+            prepared.contract,
             prepared.ranges,
             seed=prepared.plan.seed,
             evaluations=prepared.worst_evaluations,
