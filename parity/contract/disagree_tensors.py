@@ -98,15 +98,11 @@ def _shapes(sides: Sides, a: TensorSpec, b: TensorSpec) -> Iterator[Disagreement
         yield sides.disagree("shape", a.name, list(a.shape), list(b.shape), text)
     elif not a.batched and not b.batched and len(a.shape) != len(b.shape):
         yield sides.disagree("shape", a.name, list(a.shape), list(b.shape), f"{a.name}: {both}")
-    elif a.batched != b.batched and len(max(lead_a, lead_b, key=len)) + len(trailing) < _rank(a, b):
-        yield sides.disagree("shape", a.name, list(a.shape), list(b.shape), f"{a.name}: {both}: too few axes")
+    elif a.batched != b.batched and a.shape != b.shape and not (lead_a if a.batched else lead_b):
+        text = f"{a.name}: {both}: no axis is left for the batch"
+        yield sides.disagree("shape", a.name, list(a.shape), list(b.shape), text)
     if a.batched and b.batched and a.shape and b.shape and a.shape[0] != b.shape[0]:
         yield from _batch(sides, a.name, a.shape[0], b.shape[0])
-
-
-def _rank(a: TensorSpec, b: TensorSpec) -> int:
-    """Return how many axes the bare one of two shapes has: the batched one needs at least as many."""
-    return len((b if a.batched else a).shape or ())
 
 
 def _batch(sides: Sides, name: str, a: Dim, b: Dim) -> Iterator[Disagreement]:
