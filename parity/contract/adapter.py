@@ -86,7 +86,7 @@ class Adapter:
         built: dict[str, Array] = {}
         for name, parts in rules.inputs.items():
             built[name] = assemble(f"inputs.{name}", parts, arrays, used)
-        for name, array in arrays.items():
+        for name, array in sorted(arrays.items(), key=lambda item: item[0] not in back):  # what is told goes first
             target = back.get(name, name)
             if target not in built and not used.touched(name) and not _is_unused(name, rules):
                 built[target] = array
