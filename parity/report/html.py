@@ -40,6 +40,8 @@ from parity.report.view import (
 
 MAX_ROWS = 2_000  # a browser on a phone still scrolls this; the rest is in report.json
 MAX_BUDGETS = 200
+MAX_TERMS = 100  # lines of one finding's evidence, or of the environment
+MAX_TEXT = 2_000  # characters of one text: a tensor's name may be a megabyte
 _FLOOR_WORDS = {
     "total": "floor",
     "scale": "scale of the dimension",
@@ -79,7 +81,7 @@ def write_html(report: Mapping[str, Any], path: Path) -> None:
 def _visible(value: Any) -> Any:
     from markupsafe import Markup
 
-    return value if isinstance(value, Markup) else clean(value)
+    return value if isinstance(value, Markup) else clean(value, MAX_TEXT)
 
 
 def page(report: Entry) -> dict[str, Any]:
@@ -115,9 +117,16 @@ def page(report: Entry) -> dict[str, Any]:
         "measures": [_measure(m) for m in report["measures"]],
         "baseline": baseline_lines(report),
         "budgets": _budgets(report),
-        "environment": [(k, v) for k, v in pairs(release.get("environment") or {}) if k],
+        "environment": _terms(release.get("environment")),
         "commands": reproduce(report),
     }
+
+
+def _terms(value: Any) -> list[tuple[str, str]]:
+    """Return nested plain data as lines of key and value, bounded."""
+    found = [(k, v) for k, v in pairs(value or {}) if k]
+    left = len(found) - MAX_TERMS
+    return [*found[:MAX_TERMS], ("…", f"{left} more in report.json")] if left > 0 else found
 
 
 def _worst_words(ordered: Sequence[Entry], notes: Mapping[str, str]) -> str:
@@ -182,7 +191,7 @@ def _finding(f: Entry) -> dict[str, Any]:
         "detail": str(f.get("detail") or ""),
         "remedy": str(f.get("remedy") or ""),
         "waived": short(f["waived"]) if f.get("waived") else "",
-        "evidence": [(k, v) for k, v in pairs(f.get("evidence") or {}) if k],
+        "evidence": _terms(f.get("evidence")),
     }
 
 

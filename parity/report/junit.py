@@ -18,6 +18,7 @@ from parity.report.atomic import replace_file
 from parity.report.text import clean
 from parity.report.view import excused, headline, number, off_where, waived_outputs
 
+_MAX_NAME = 2_000
 _SAYS_NOTHING = "GATE"  # findings of this family make a candidate NOT_JUDGED
 
 
@@ -84,7 +85,13 @@ def _suite(root: ET.Element, name: str, tests: Iterable[_Test], created: str) ->
     count = failures = errors = 0
     for test in tests:
         count += 1
-        case = ET.SubElement(suite, "testcase", classname=clean(test.classname), name=clean(test.name), time="0.000")
+        case = ET.SubElement(
+            suite,
+            "testcase",
+            classname=clean(test.classname, _MAX_NAME),
+            name=clean(test.name, _MAX_NAME),
+            time="0.000",
+        )
         if test.verdict == "PASS":
             if test.detail:
                 ET.SubElement(case, "system-out").text = clean(test.detail, 4000)

@@ -140,3 +140,11 @@ def test_only_the_worst_rows_are_inline(large: dict[str, Any]) -> None:
     assert sum(tag == "tr" for tag, _ in page.elements) < MAX_ROWS + 20
     assert "8000 more are in report.json" in page.text
     assert len(html(large)) < 2_000_000
+
+
+def test_names_of_a_megabyte_do_not_make_a_page_of_a_gigabyte(build: Build, entry: Build, statement: Build) -> None:
+    name = "n" * 1_000_000
+    report = build("FAIL", findings=[statement(where=name, evidence={str(i): name for i in range(1000)})])
+    report["comparisons"] = [entry(output=name, case=f"edge-{i:04d}", id=f"{i}{name}", where=name) for i in range(50)]
+    assert len(html(report)) < 1_000_000
+    assert "900 more in report.json" in Page(html(report)).text
