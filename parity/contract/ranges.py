@@ -154,7 +154,7 @@ def _fitting(spec: TensorSpec, shape: tuple[int, ...]) -> tuple[int, ...] | None
     if spec.role == "image" and len(size) == 3 and len(shape) == 1:
         if shape[0] == size[0]:
             shape = (shape[0], 1, 1)
-        elif shape[0] != size[2]:
+        elif shape[0] != size[2] or shape[0] > 4:  # channels last, or no number per channel at all
             return None
     if len(shape) > len(size):
         return None
