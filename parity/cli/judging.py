@@ -16,6 +16,7 @@ from parity.release.execute import execute
 from parity.release.explain import explain
 from parity.release.facts import Facts
 from parity.release.judge import judge
+from parity.release.layers import layer_findings
 from parity.release.measure import Measured
 from parity.release.prepare import Prepared, prepare
 from parity.release.saved import measure_all, save_facts
@@ -116,7 +117,7 @@ def judge_now(
     if document["verdict"] == "FAIL":
         found, cause = explain(prepared, folder, document["comparisons"])
         if layers:
-            found += _layers(prepared, folder)
+            found += layer_findings(prepared, folder, document["comparisons"])
         document = judge(prepared, config, facts, rows, extra=found)
         document["cause"] = cause
     clock["explained"] = time.perf_counter()
@@ -133,12 +134,6 @@ def _refuse_unloadable(prepared: Prepared, facts: Mapping[str, Facts], *, strict
         failure = facts[side.name].failure
         if failure is not None and failure.kind == "artifact":
             raise ArtifactError(failure.message)
-
-
-def _layers(prepared: Prepared, folder: Path) -> list[Any]:
-    from parity.release.layers import layer_findings
-
-    return layer_findings(prepared, folder)
 
 
 def _timings(clock: Mapping[str, float], facts: Mapping[str, Facts]) -> dict[str, Any]:

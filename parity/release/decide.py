@@ -74,7 +74,7 @@ def _broken_structure(row: Measured, precision: str, budget: Budget | None) -> t
         return "shape", f"shape {row['candidate_shape']}, expected {row['shape']}"
     if not _same_dtype(row["dtype"], row["candidate_dtype"], precision):
         return "dtype", f"dtype {row['candidate_dtype']}, expected {row['dtype']}"
-    both = (row["dims"] or {}).get("nan_both", 0) if budget is not None and budget.allow_nan else 0
+    both = row["nan_both"] if budget is not None and budget.allow_nan else 0
     if row["nan_mismatches"] != both:
         return "nan", f"{row['nan_mismatches']} elements are NaN"
     if row["inf_mismatches"]:

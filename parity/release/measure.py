@@ -138,7 +138,8 @@ def unmeasured(entry: Entry) -> Measured:
 
 def _nothing() -> Measured:
     """Return the metric fields of a comparison with nothing on one side."""
-    return {**dict.fromkeys(METRICS), "nan_mismatches": 0, "inf_mismatches": 0, "floor": {}, "dims": None}
+    counts = dict.fromkeys(("nan_mismatches", "inf_mismatches", "nan_both", "inf_both"), 0)
+    return {**dict.fromkeys(METRICS), **counts, "floor": {}, "dims": None}
 
 
 METRICS = (
@@ -208,7 +209,6 @@ def _dims(reference: Array, candidate: Array, left_out: Array | None) -> dict[st
         "sum_sq_diff": squares.tolist(),
         "sum_sq_ref": reference_squares.tolist(),
         "n": int(a.shape[0]),
-        "nan_both": int((np.isnan(a) & np.isnan(b)).sum()),
     }
 
 
