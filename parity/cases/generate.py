@@ -58,7 +58,7 @@ def make_cases(
     if isinstance(nominal, bool) or nominal < 0:
         raise UsageError(f"{nominal} nominal cases were asked for", expected="0 or more")
     ranges = ranges or {}
-    layouts, assumed = resolve(contract, batch=batch, bind=bind)
+    layouts, assumed = resolve(contract, batch=batch, bind=bind, ranges=ranges)
     inputs, findings = spreads(layouts, ranges, contract if isinstance(contract, Contract) else None)
     _check_memory(layouts, nominal, edge)
     cases = _nominal_cases(inputs, seed, nominal)

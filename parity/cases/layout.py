@@ -5,7 +5,8 @@ How a dim gets its size, first rule first:
 1. ``bind``, by the dim's name or, for a dim without one, by ``input[axis]``;
 2. the batch axis: ``batch``;
 3. a name of the contract's temporal window (``horizon``, ``chunk_size``, ``n_obs_steps``, ``n_action_steps``);
-4. a small default: 3 channels and 96 x 96 pixels in images, 8 elsewhere, with a finding that says so (CASE002).
+4. the input's range, which has a number per element, and the names of its elements;
+5. a small default: 3 channels and 96 x 96 pixels in images, 8 elsewhere, with a finding that says so (CASE002).
 
 A feature's bare shape (``batched=False``) gets a batch axis, and before it a time axis where the window holds more than
 one observation.
@@ -22,12 +23,13 @@ from parity.cases.dtypes import FLOATS, INTEGERS, numpy_dtype
 from parity.contract.model import Contract
 from parity.errors import UsageError
 from parity.finding import Finding
-from parity.tensor import Dim, Role, TensorSpec
+from parity.tensor import Dim, Range, Role, TensorSpec
 
 DEFAULT_DIM, DEFAULT_CHANNELS, DEFAULT_PIXELS = 8, 3, 96
 MAX_INPUT_BYTES = 1 << 30  # of one input of one case; artifacts are untrusted and may declare any size
 
 _BATCH = re.compile(r"batch([_ ]?(size|dim))?|bs|b|n", re.IGNORECASE)
+_CHANNELS = (1, 3, 4)
 _WINDOW = ("n_obs_steps", "horizon", "chunk_size", "n_action_steps")
 
 
@@ -56,6 +58,15 @@ class Layout:
         if self.batch_axis is None:
             return self.shape
         return self.shape[: self.batch_axis] + self.shape[self.batch_axis + 1 :]
+
+    @property
+    def pixel_axes(self) -> tuple[int, int] | None:
+        """The axes of an image's rows and columns, counted from the end; None where the input is no image."""
+        row = self.row_shape
+        if self.role != "image" or len(row) < 2:
+            return None
+        channels_last = len(row) >= 3 and row[-1] in _CHANNELS and row[-3] not in _CHANNELS
+        return (-3, -2) if channels_last else (-2, -1)
 
     @property
     def nbytes(self) -> int:
@@ -113,9 +124,15 @@ def specs_of(contract: Contract | Sequence[TensorSpec]) -> tuple[TensorSpec, ...
 
 
 def resolve(
-    contract: Contract | Sequence[TensorSpec], *, batch: int = 1, bind: Mapping[str, int] | None = None
+    contract: Contract | Sequence[TensorSpec],
+    *,
+    batch: int = 1,
+    bind: Mapping[str, int] | None = None,
+    ranges: Mapping[str, Range] | None = None,
 ) -> tuple[tuple[Layout, ...], tuple[Finding, ...]]:
     """Return one layout per input, in the contract's order, and findings about what had to be assumed.
+
+    ``ranges`` are those that go before the inputs' own.
 
     Raises:
         UsageError: an input's shape or dtype is unknown or impossible, ``bind`` names a dim that no input has, or an
@@ -134,6 +151,8 @@ def resolve(
         axis = batch_axis(spec)
         if spec.batched and spec.shape is not None and axis is not None:
             sizes.of(spec.shape[axis], f"{spec.name}[{axis}]", is_batch=True, default=batch)
+    for spec in specs:
+        _learn(spec, (ranges or {}).get(spec.name) or spec.range, sizes)
     layouts = tuple(_layout(spec, sizes, steps) for spec in specs)
     _refuse_unused(bind, sizes, specs)
     return layouts, tuple(_findings(layouts, sizes, steps))
@@ -163,10 +182,24 @@ def role_of(spec: TensorSpec) -> Role | None:
     if spec.dtype == "bool":
         return "mask"
     shape = (spec.shape or ())[0 if not spec.batched else 1 :]
-    if len(shape) >= 3 and shape[-3] in (1, 3, 4):
+    if len(shape) >= 3 and shape[-3] in _CHANNELS:
         pixels = [d for d in shape[-2:] if isinstance(d, int)]
         return "image" if all(d >= 8 for d in pixels) else None
     return None
+
+
+def _learn(spec: TensorSpec, declared: Range | None, sizes: _Sizes) -> None:
+    """Take sizes of symbolic dims from the range and the elements' names; the axes are those at the end."""
+    shape = spec.shape or ()
+    told = [*(declared.shape if declared is not None else ())][-len(shape) :] if shape else []
+    lengths = {-1 - i: n for i, n in enumerate(reversed(told)) if n > 1}
+    if spec.elements:
+        lengths[-1] = len(spec.elements)
+    for axis, length in lengths.items():
+        dim = shape[axis] if -axis <= len(shape) else 0
+        if not isinstance(dim, int):
+            place = f"{spec.name}[{len(shape) + axis}]"
+            sizes.known.setdefault(place if dim is None else dim, length)
 
 
 def _layout(spec: TensorSpec, sizes: _Sizes, steps: int) -> Layout:
@@ -248,10 +281,11 @@ def _findings(layouts: Sequence[Layout], sizes: _Sizes, steps: int) -> list[Find
     if fixed:
         title = f"the artifact fixes its batch: {sizes.batch} was asked for and is not used"
         found.append(Finding("CASE008", "info", title, where=", ".join(fixed), evidence=fixed))
-    for x in layouts:
-        if x.spec.dtype is None:
-            title = f"the dtype of {x.name} is not known and was taken to be {x.dtype}"
-            found.append(Finding("CASE009", "info", title, where=x.name, evidence={"dtype": x.dtype}))
+    assumed = {x.name: x.dtype for x in layouts if x.spec.dtype is None}
+    if assumed:
+        told = ", ".join(f"{n}: {d}" for n, d in assumed.items())
+        title = f"dtypes that are not known were assumed ({told})"
+        found.append(Finding("CASE009", "info", title, where=", ".join(assumed), evidence=assumed))
     return found
 
 

@@ -12,6 +12,7 @@ from parity.cases import hashing
 from parity.cases.dtypes import cast, numpy_dtype
 from parity.cases.layout import Layout
 from parity.cases.spread import Spread
+from parity.cases.tiles import spread_tiles, tile_grid
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -38,20 +39,23 @@ def draw(layout: Layout, spread: Spread, *, seed: int, profile: str, rows: Seque
             part = chosen[start : start + step]
             keys = [hashing.key(seed, profile, *rows[i], layout.name) for i in part]
             first = [rows[i] == (0, 0) for i in part]
-            out[part] = cast(_values(spread, keys, shape, tiled, first), layout.dtype)
+            out[part] = cast(_values(layout, spread, keys, tiled, first), layout.dtype)
     return out
 
 
 def _is_tiled(layout: Layout, case: int) -> bool:
-    return layout.role == "image" and len(layout.row_shape) >= 2 and case % 2 == 1
+    return layout.pixel_axes is not None and case % 2 == 1
 
 
-def _values(spread: Spread, keys: list[int], shape: tuple[int, ...], tiled: bool, first: list[bool]) -> Floats:
+def _values(layout: Layout, spread: Spread, keys: list[int], tiled: bool, first: list[bool]) -> Floats:
+    shape = layout.row_shape
     if spread.kind == "zeros":
         return np.zeros((len(keys), *shape))
     if spread.kind == "mask":
         return _prefix(keys, shape, first)
-    random = _tiles(keys, shape) if tiled else hashing.bits(keys, shape)
+    grid = tile_grid(layout, TILES) if tiled else shape
+    random = hashing.bits(keys, grid)
+    random = spread_tiles(random, layout) if tiled else random
     if spread.kind == "normal":
         values = spread.centre + hashing.normal(random) * spread.std
     elif spread.kind == "integers":
@@ -59,14 +63,6 @@ def _values(spread: Spread, keys: list[int], shape: tuple[int, ...], tiled: bool
     else:
         values = spread.low + hashing.uniform(random) * (spread.high - spread.low)
     return np.clip(values, spread.low, spread.high)
-
-
-def _tiles(keys: list[int], shape: tuple[int, ...]) -> hashing.Bits:
-    height, width = shape[-2:]
-    random = hashing.bits(keys, (*shape[:-2], min(height, TILES), min(width, TILES)))
-    down = np.arange(height) * min(height, TILES) // max(height, 1)
-    across = np.arange(width) * min(width, TILES) // max(width, 1)
-    return random[..., down[:, None], across]
 
 
 def _prefix(keys: list[int], shape: tuple[int, ...], first: list[bool]) -> Floats:

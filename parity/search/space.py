@@ -18,6 +18,7 @@ from parity.cases.dtypes import FLOATS, cast
 from parity.cases.generate import nominal_rows, spreads
 from parity.cases.layout import Layout, resolve
 from parity.cases.spread import Spread
+from parity.cases.tiles import pick_tiles, spread_tiles
 from parity.contract.model import Contract
 from parity.tensor import Case, Range, TensorSpec
 
@@ -33,9 +34,10 @@ _MOVED = ("image", "state", "environment_state", "action", "noise", "timestep", 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The dimensions of one input: ``grid`` is its row's shape, or for an image that of its tiles.
+    """The dimensions of one input.
 
-    ``low`` and ``high`` have the grid's shape; ``moved`` holds the flat indices of the elements that have a width.
+    ``low`` and ``high`` have its row's shape, or for an image that of its tiles; ``moved`` are the flat indices of
+    elements that have a width.
     """
 
     layout: Layout
@@ -51,25 +53,14 @@ class Part:
         a, b = low[self.moved], high[self.moved]
         flat[:, self.moved] = np.floor(a + points * (b - a + 1.0)) if self.whole else a + points * (b - a)
         rows = np.clip(flat, low, high).reshape(len(points), *self.low.shape)
-        return cast(self._grown(rows), self.layout.dtype)
+        return cast(spread_tiles(rows, self.layout), self.layout.dtype)
 
     def encode(self, row: Array) -> Floats:
         """Return the point ``(len(moved),)`` next to a row; of an image's tile, the value at its first pixel."""
-        values = np.asarray(row, dtype=np.float64)
-        if self.low.shape != self.layout.row_shape:
-            height, width = values.shape[-2:]
-            down, across = (np.arange(t) * n // t for t, n in zip(self.low.shape[-2:], (height, width), strict=True))
-            values = values[..., down[:, None], across]
+        values = pick_tiles(np.asarray(row, dtype=np.float64), self.layout, TILES)
         low, high = self.low.reshape(-1)[self.moved], self.high.reshape(-1)[self.moved]
         values = np.nan_to_num(values.reshape(-1)[self.moved], posinf=np.finfo(np.float64).max)
         return np.asarray(np.clip((np.clip(values, low, high) - low) / (high - low), 0.0, 1.0))
-
-    def _grown(self, rows: Floats) -> Floats:
-        if self.low.shape == self.layout.row_shape:
-            return rows
-        height, width = self.layout.row_shape[-2:]
-        down, across = (np.arange(n) * t // n for n, t in zip((height, width), self.low.shape[-2:], strict=True))
-        return rows[..., down[:, None], across]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +132,7 @@ def space_of(
     """
     if start:
         contract = _completed(contract, start[0])
-    layouts, _ = resolve(contract, batch=batch, bind=bind)
+    layouts, _ = resolve(contract, batch=batch, bind=bind, ranges=ranges)
     inputs, _ = spreads(layouts, ranges, contract if isinstance(contract, Contract) else None)
     parts = [_part(x, s) for x, s in inputs if x.role in _MOVED and s.kind in ("normal", "uniform", "integers")]
     base = nominal_rows(inputs, seed, 1)[0]
@@ -161,17 +152,8 @@ def _completed(contract: Contract | Sequence[TensorSpec], case: Case) -> Contrac
 
 
 def _part(layout: Layout, spread: Spread) -> Part:
-    grid = layout.row_shape
-    if layout.role == "image" and len(grid) >= 2:
-        grid = (*grid[:-2], min(grid[-2], TILES), min(grid[-1], TILES))
-    low, high = (_on_grid(a, layout.row_shape, grid) for a in (spread.low, spread.high))
+    low, high = (
+        np.array(pick_tiles(np.broadcast_to(a, layout.row_shape), layout, TILES)) for a in (spread.low, spread.high)
+    )
     moved = np.flatnonzero((high > low).reshape(-1))
     return Part(layout, low, high, moved, spread.kind == "integers" or layout.dtype not in FLOATS)
-
-
-def _on_grid(values: Floats, row: tuple[int, ...], grid: tuple[int, ...]) -> Floats:
-    full = np.broadcast_to(values, row)
-    if row == grid:
-        return np.array(full)
-    down, across = (np.arange(t) * n // t for t, n in zip(grid[-2:], row[-2:], strict=True))
-    return np.array(full[..., down[:, None], across])

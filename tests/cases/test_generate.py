@@ -195,6 +195,13 @@ class TestNominal:
         assert (tiles == tiles[:, :, :, :1, :, :1]).all()
         assert len(np.unique(images[0])) > 1000
 
+    def test_tiles_lie_on_the_pixel_axes_where_channels_come_last(self) -> None:
+        spec = TensorSpec("cam", (1, 2, 16, 32, 3), "float32", "image")
+        image = make_cases([spec], seed=1, nominal=2, edge=False).cases[1].inputs["cam"]
+        tiles = image.reshape(2, 8, 2, 8, 4, 3)
+        assert (tiles == tiles[:, :, :1, :, :1]).all()
+        assert len(np.unique(image)) == 2 * 8 * 8 * 3
+
     def test_masks_are_prefixes_with_at_least_one_and_full_at_first(self) -> None:
         spec = TensorSpec("m", ("batch", 9), "float32", "mask")
         cases = make_cases([spec], seed=1, nominal=60, edge=False).cases
@@ -418,6 +425,23 @@ class TestShapes:
         spec = TensorSpec("noise", ("batch", "horizon", 2), "float32", "noise")
         contract = Contract(Path("x"), "made", inputs=(spec,), window=Window(horizon=16))
         assert make_cases(contract, seed=1, nominal=1).cases[0].inputs["noise"].shape == (1, 16, 2)
+
+    def test_a_range_or_names_tell_the_size_of_a_symbolic_dim(self) -> None:
+        spec = TensorSpec("observation.state", ("${env.state_dim}",), "float32", "state", batched=False)
+        told = replace(spec, range=Range("min_max", (0.0,) * 7, (1.0,) * 7, (7,), "stats.json"))
+        named = replace(spec, elements=("a", "b", "c"))
+        for one, size in ((told, 7), (named, 3)):
+            made = make_cases([one], seed=1, nominal=1)
+            assert made.cases[0].inputs["observation.state"].shape == (1, size)
+            assert "CASE002" not in codes(made)
+        unnamed = TensorSpec("x", ("batch", None), "float32", "state")
+        made = make_cases([unnamed], seed=1, nominal=1, ranges={"x": Range("min_max", (0, 0), (1, 1), (2,), "user")})
+        assert made.cases[0].inputs["x"].shape == (1, 2)
+        assert made.findings == ()
+
+    def test_a_scalar_range_tells_nothing(self) -> None:
+        spec = TensorSpec("x", ("batch", None), "float32", "state", range=Range("min_max", (0,), (1,), (1,), "user"))
+        assert make_cases([spec], seed=1, nominal=1).cases[0].inputs["x"].shape == (1, 8)
 
     def test_bare_shapes_get_batch_and_time_axes(self) -> None:
         specs = (
