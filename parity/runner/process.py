@@ -194,9 +194,7 @@ class Process:
             self._popen.wait(0.2)
         self._kill()
         self._drain()
-        where = [line.strip() for line in self.tail().splitlines() if line.strip().startswith("File ")]
-        at = f"; it was in {where[0]}" if where else ""
-        return Failure("timeout", f"{doing} took longer than {timeout_s:g} s and was stopped{at}")
+        return Failure("timeout", f"{doing} took longer than {timeout_s:g} s and was stopped{_where(self.tail())}")
 
     def _cause_of_death(self) -> Failure:
         """Reap the worker and say how it ended."""
@@ -218,6 +216,13 @@ class Process:
         if self._memory_limit and -code == signal.SIGABRT and "alloc" in self.tail().lower():
             return Failure("memory", f"killed by {name}: out of memory{memory_advice(self._memory_limit)}{said}")
         return Failure("crash", f"killed by {name}{said}")
+
+
+def _where(tail: str) -> str:
+    """Return where the main thread was, by what faulthandler printed: it comes last, innermost call first."""
+    _, _, main = tail.rpartition("hread 0x")
+    where = [line.strip() for line in main.splitlines() if line.strip().startswith("File ")]
+    return f"; it was in {where[0]}" if where else ""
 
 
 def last_words(tail: str, lines: int = 6) -> str:

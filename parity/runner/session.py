@@ -122,7 +122,7 @@ class WorkerSession:
                     return None
 
     def _outputs(self, got: _Gathered) -> tuple[dict[str, Array | list[Array]], int]:
-        """Return the outputs of the completed cases and their number. Files are removed; mapped ones live on unnamed."""
+        """Return the outputs of the completed cases and their number. Files go; mapped ones live on unnamed."""
         completed = len(got.seconds)
         outputs: dict[str, Array | list[Array]] = {}
         for name, blocks in got.blocks.items():

@@ -69,6 +69,8 @@ class FileSource:
         return self.read(0, int(np.prod(self.shape, dtype=np.int64))).reshape(self.shape)
 
 
+_MAP_FROM = 1 << 20  # bytes from which on an output is mapped, not read
+
 Stored = Place | tuple[Place, ...] | Array
 
 
@@ -128,6 +130,15 @@ class Trace:
         _, block, row = self._row(case_id)
         return _source(block.outputs[name], row)
 
+    def mapped(self, case_id: str, name: str) -> Array:
+        """Return one output of a case, ``(B, ...)``, as an array that lies in the file and not in memory, where it can.
+
+        Raises:
+            KeyError: the case has no such output.
+        """
+        _, block, row = self._row(case_id)
+        return _mapped(block.outputs[name], row)
+
     def floor(self, case_id: str, name: str) -> dict[str, Array]:
         """Return the floor terms of one output of a case; empty where none were recorded."""
         _, block, row = self._row(case_id)
@@ -167,6 +178,19 @@ def _source(stored: Stored, row: int) -> FileSource | ArraySource:
 def _array(stored: Stored, row: int) -> Array:
     source = _source(stored, row)
     return source.array() if isinstance(source, FileSource) else source.array
+
+
+def _mapped(stored: Stored, row: int) -> Array:
+    """Return a tensor as a memory map; small ones, and those whose stored form must be converted, are read."""
+    import numpy as np
+
+    source = _source(stored, row)
+    if isinstance(source, ArraySource):
+        return source.array
+    place = source.place
+    if place.meaning or place.nbytes < _MAP_FROM:
+        return source.array()
+    return np.memmap(place.path, place.dtype, mode="r", offset=place.offset, shape=place.shape)
 
 
 def _npz_rows(path: Path) -> dict[str, tuple[TraceCase, _Block, int]]:

@@ -92,7 +92,7 @@ class OnnxPolicy(Policy):
         return self.calls[variant]
 
     def _float64(self) -> Call:
-        """Return the same graph in float64: by ONNX Runtime where it has the kernels, else by onnx.reference (NumPy)."""
+        """Return the same graph in float64: by ONNX Runtime where it has the kernels, else by onnx.reference."""
         model = in_double(self.path)
         wanted = [i.name for i in self.session.get_inputs()]
         names = [o.name for o in self.session.get_outputs()]
