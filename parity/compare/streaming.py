@@ -1,0 +1,101 @@
+"""Passes over a tensor pair: one for the moments, more for percentiles, and a look back at the worst element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import local
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from parity.compare import quantiles
+from parity.compare.kernel import Gap, Scratch, gap_of, measure
+from parity.compare.moments import Moments
+from parity.compare.shards import Layout, Pair, Span, scan
+
+if TYPE_CHECKING:
+    from parity.tensor import Array
+
+T = TypeVar("T")
+FRACTIONS = (0.5, 0.99)
+
+
+class Streaming:
+    """Reads a pair of tensors of one shape, as often as needed, a few blocks at a time."""
+
+    def __init__(self, pair: Pair, cuts: Layout, ulp: np.dtype[Any] | None, threads: int) -> None:
+        self._pair, self._cuts, self._ulp = pair, cuts, ulp
+        self._one_block = cuts.size <= cuts.block and (cuts.whole_rows or cuts.size == cuts.width)
+        self._threads = 1 if self._one_block else threads
+        self._own = local()
+        self._small: list[Array] = []
+
+    def moments(self, *, percentiles: bool) -> Moments:
+        """Return the moments of the whole pair, with what `percentiles` will need where that is asked for."""
+
+        def work(block: Span) -> Moments:
+            return self._block_moments(block, percentiles)
+
+        total = Moments()
+        for part in self._scan(work):
+            total.add(part)
+        total.close_rows()
+        return total
+
+    def _block_moments(self, block: Span, percentiles: bool) -> Moments:
+        a, b = self._pair.read(*block)
+        total = Moments()
+        for start, stop in self._cuts.shards(block):
+            span = slice(start - block[0], stop - block[0])
+            part, found = measure(a[span], b[span], start, self._cuts.width, self._ulp, self._scratch())
+            if percentiles and self._one_block:
+                self._small.append(found.compared().copy())
+            elif percentiles:
+                part.histogram = quantiles.count(found.compared())
+            total.add(part)
+        return total
+
+    def percentiles(self, moments: Moments) -> list[float]:
+        """Return the percentiles `FRACTIONS` of |Δ|, after `moments` was asked to prepare them."""
+        if self._one_block:
+            return quantiles.of_values(np.concatenate(self._small), FRACTIONS)
+        assert moments.histogram is not None
+        if moments.max_abs == 0:
+            return [0.0 for _ in FRACTIONS]
+
+        def visits(visit: quantiles.Visit) -> Iterator[quantiles.Found]:
+            def work(block: Span) -> list[quantiles.Found]:
+                return [visit(found.compared()) for _, found in self._gaps(block)]
+
+            for parts in self._scan(work):
+                yield from parts
+
+        return quantiles.of_stream(moments.histogram, FRACTIONS, visits)
+
+    def _gaps(self, block: Span) -> Iterator[tuple[int, Gap]]:
+        a, b = self._pair.read(*block)
+        for start, stop in self._cuts.shards(block):
+            span = slice(start - block[0], stop - block[0])
+            yield start, gap_of(a[span], b[span], self._scratch())
+
+    def worst(self, moments: Moments) -> tuple[int, Any, Any]:
+        """Return the flat index of the largest |Δ|, the reference's value there and the candidate's."""
+        start, stop = moments.max_span
+        a, b = self._pair.read(start, stop)
+        found = gap_of(a, b, self._scratch())
+        gap = found.gap if found.left_out is None else np.where(found.left_out, -1, found.gap)
+        place = int(gap.argmax())
+        return start + place, b[place], a[place]
+
+    def _scratch(self) -> Scratch:
+        if not hasattr(self._own, "scratch"):
+            self._own.scratch = Scratch(min(self._cuts.shard, self._cuts.size))
+        scratch: Scratch = self._own.scratch
+        return scratch
+
+    def _scan(self, work: Callable[[Span], T]) -> Iterator[T]:
+        def quietly(block: Span) -> T:
+            with np.errstate(all="ignore"):  # NaN, Inf and overflow are what is being measured; per thread
+                return work(block)
+
+        return scan(quietly, self._cuts.blocks(), self._threads)
