@@ -26,11 +26,15 @@ _ROLES: dict[str, Role] = {"rgb": "image", "depth": "image", "low_dim": "state"}
 
 
 class _Reader:
-    """Reads YAML with a ``shape_meta``."""
+    """Reads YAML with a ``shape_meta``, and the workspace checkpoints that carry such a configuration inside."""
 
     rank = 40
 
     def matches(self, artifact: Artifact) -> bool:
+        if artifact.kind == "checkpoint":
+            from parity.contract.workspace import is_workspace
+
+            return is_workspace(artifact.path)
         if artifact.kind != "yaml":
             return False
         try:
@@ -40,9 +44,13 @@ class _Reader:
         policy = data.get("policy") if isinstance(data, dict) else None
         if isinstance(policy, dict) and "_target_" not in policy and isinstance(policy.get("name"), str):
             return False  # LeRobot's own, with a shape_meta inside
-        return isinstance(data, dict) and _raw_shape_meta(data) is not None
+        return isinstance(data, dict) and raw_shape_meta(data) is not None
 
     def read(self, artifact: Artifact) -> Contract:
+        if artifact.kind == "checkpoint":
+            from parity.contract.workspace import read_workspace
+
+            return read_workspace(artifact.path)
         loaded = load_hydra(artifact.path)
         if not isinstance(loaded.data, dict):
             raise ArtifactError(f"{artifact.path}: holds {kind_of(loaded.data)}", expected="a mapping with shape_meta")
@@ -54,7 +62,7 @@ class _Reader:
         )
 
 
-def _raw_shape_meta(data: Mapping[str, Any]) -> Any:
+def raw_shape_meta(data: Mapping[str, Any]) -> Any:
     """Return ``shape_meta`` from where this format keeps it: at the top, in the task, or in the policy."""
     for place in (data, data.get("task"), data.get("policy")):
         if isinstance(place, dict) and place.get("shape_meta") is not None:
@@ -75,7 +83,7 @@ def contract_of(
         ArtifactError: a field is not what this format says it is.
     """
     where = str(path)
-    raw = _raw_shape_meta(data)
+    raw = raw_shape_meta(data)
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     findings: tuple[Finding, ...] = ()

@@ -19,7 +19,7 @@ from parity.artifact import recognize
 from parity.errors import ArtifactError
 
 MAX_JSON_BYTES = 64 << 20
-MAX_YAML_BYTES = 16 << 20
+MAX_YAML_BYTES = 4 << 20  # about three seconds of parsing; the longest real configuration is a hundred times shorter
 MAX_DEPTH = 100
 MAX_ALIASED_NODES = 1_000_000  # nodes that aliases add beyond those that are written down
 MAX_NUMBER_CHARS = 4300  # CPython's own limit for integers; beyond it conversion takes quadratic time
@@ -46,7 +46,7 @@ def load_yaml(path: str | Path) -> Any:
     text.
 
     Raises:
-        ArtifactError: missing, empty, a Git LFS pointer, above 16 MiB, not UTF-8, corrupt (with line and column), a key
+        ArtifactError: missing, empty, a Git LFS pointer, above 4 MiB, not UTF-8, corrupt (with line and column), a key
             that appears twice in one mapping, aliases that multiply, nested deeper than 100, several documents, or a
             tag such as ``!!python/object`` that asks for objects.
     """
