@@ -40,11 +40,12 @@ def entry_normalizers(graph: Any, constants: Constants) -> tuple[EntryNormalizer
     for node in graph.node:
         for name in dict.fromkeys(node.input):
             readers.setdefault(name, []).append(node)
-    found = (_follow(i.name, readers, constants) for i in graph.input if i.name not in constants)
+    inputs = [(i.name, len(i.type.tensor_type.shape.dim)) for i in graph.input if i.name not in constants]
+    found = (_follow(name, rank, readers, constants) for name, rank in inputs)
     return tuple(n for n in found if n is not None)
 
 
-def _follow(name: str, readers: dict[str, list[Any]], constants: Constants) -> EntryNormalizer | None:
+def _follow(name: str, rank: int, readers: dict[str, list[Any]], constants: Constants) -> EntryNormalizer | None:
     import numpy as np
 
     a: Any = np.float64(1)
@@ -56,7 +57,7 @@ def _follow(name: str, readers: dict[str, list[Any]], constants: Constants) -> E
         if len(nodes) != 1 or not nodes[0].output:
             break
         node = nodes[0]
-        step = (1.0, 0.0, ()) if node.op_type in _THROUGH else _affine(node, tensor, constants)
+        step = (1.0, 0.0, ()) if node.op_type in _THROUGH else _affine(node, tensor, rank, constants)
         if step is None:
             break
         try:
@@ -81,14 +82,14 @@ def _trimmed(values: Array) -> Array:
     return values
 
 
-def _affine(node: Any, tensor: str, constants: Constants) -> tuple[Any, Any, tuple[str, ...]] | None:
+def _affine(node: Any, tensor: str, rank: int, constants: Constants) -> tuple[Any, Any, tuple[str, ...]] | None:
     """Return (a, b, constants) of a node that computes ``a·x + b`` element by element; None for any other."""
     import numpy as np
 
     if node.domain not in ("", "ai.onnx"):
         return None
     if node.op_type == "BatchNormalization" and len(node.input) == 5 and node.input[0] == tensor:
-        return _batch_norm(node, constants)
+        return _batch_norm(node, rank, constants)
     if node.op_type not in ("Sub", "Add", "Mul", "Div") or len(node.input) != 2 or node.input[0] == node.input[1]:
         return None
     first = node.input[0] == tensor
@@ -108,15 +109,20 @@ def _affine(node: Any, tensor: str, constants: Constants) -> tuple[Any, Any, tup
         return (1 / c, 0.0, used) if first else None
 
 
-def _batch_norm(node: Any, constants: Constants) -> tuple[Any, Any, tuple[str, ...]] | None:
-    """Return the affine map of a BatchNormalization over the last axis of a flat input, as in training's statistics."""
+def _batch_norm(node: Any, rank: int, constants: Constants) -> tuple[Any, Any, tuple[str, ...]] | None:
+    """Return the affine map of a BatchNormalization, which is along axis 1 of an input of ``rank`` axes."""
     import numpy as np
 
     values = [constants.value(i) for i in node.input[1:]]
-    if any(v is None or v.dtype.kind != "f" for v in values):
+    if rank < 2 or any(v is None or v.dtype.kind != "f" or v.ndim != 1 for v in values):
         return None
     scale, shift, mean, var = (np.asarray(v, dtype=np.float64) for v in values)
     epsilon = next((x.f for x in node.attribute if x.name == "epsilon"), 1e-5)
     with np.errstate(all="ignore"):
         a = scale / np.sqrt(var + epsilon)
-    return a, shift - a * mean, tuple(u for i in node.input[1:] for u in constants.used_by(i))
+    along = (-1,) + (1,) * (rank - 2)
+    return (
+        a.reshape(along),
+        (shift - a * mean).reshape(along),
+        tuple(u for i in node.input[1:] for u in constants.used_by(i)),
+    )

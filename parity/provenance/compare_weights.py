@@ -1,0 +1,167 @@
+"""Whether two tensors hold the same values, and in which of the ways that an export may change how they are stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from parity.checkpoint.weight import Weight
+
+if TYPE_CHECKING:
+    from parity.tensor import Array
+
+How = Literal["exact", "rounded", "folded"]
+
+BLOCK = 1 << 20
+# What normalizers add to a standard deviation before they divide: rsl_rl 1e-2, others 1e-5 to 1e-8.
+EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
+
+
+def is_informative(weight: Weight) -> bool:
+    """Whether a tensor says anything about whose it is: numbers that are not all the same.
+
+    Integers are bookkeeping (shapes, counts, indices) unless they stand for quantized weights.
+    """
+    if weight.size < 2 or not is_weight_like(weight):
+        return False
+    bits = as_bits(weight.array).reshape(-1)
+    return any(bool((bits[i : i + BLOCK] != bits[0]).any()) for i in range(0, bits.size, BLOCK))
+
+
+def is_weight_like(weight: Weight) -> bool:
+    """Whether a tensor is of floats, or of integers that stand for them."""
+    return weight.dtype.startswith(("float", "bfloat")) or weight.quantization is not None
+
+
+def as_bits(array: Array) -> Array:
+    """Return an array as unsigned integers of the same bits, so that NaN equals NaN and -0 does not equal 0."""
+    array = np.ascontiguousarray(array)
+    if array.dtype.kind == "c" or array.dtype.itemsize > 8:
+        return array.reshape(-1).view(np.uint8)
+    return array.view(f"u{array.dtype.itemsize}")
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without its axes of length 1: a bias of ``(1, 128)`` is one of ``(128,)``."""
+    return tuple(n for n in shape if n != 1)
+
+
+def same_values(exported: Weight, source: Weight) -> How | None:
+    """Return how the exported tensor holds the source's values; None where it does not.
+
+    ``exact``: bit by bit, as they are or transposed (2-d). ``rounded``: the source's values rounded to float16 or
+    bfloat16 (and back), or quantized to at most half a step. Shapes must be equal but for axes of length 1.
+    """
+    a = exported.array.reshape(squeezed(exported.shape)) if exported.quantization is None else None
+    b = source.array.reshape(squeezed(source.shape))
+    for candidate in (b, b.T) if b.ndim == 2 else (b,):
+        if a is None:
+            if _quantized_from(exported, candidate, source):
+                return "rounded"
+            continue
+        if a.shape != candidate.shape:
+            continue
+        if exported.dtype == source.dtype and _equal_bits(a, candidate):
+            return "exact"
+        if _rounded_from(a, exported.dtype, candidate, source.dtype):
+            return "rounded"
+    return None
+
+
+def _equal_bits(a: Array, b: Array) -> bool:
+    if a.ndim and a.shape[0] > 1 and not np.array_equal(as_bits(a[0]), as_bits(b[0])):
+        return False  # cheap: most pairs differ in their first row
+    return np.array_equal(as_bits(a), as_bits(b))
+
+
+def _floats(array: Array, dtype: str) -> Array | None:
+    if dtype == "bfloat16":
+        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return array if array.dtype.kind == "f" else None
+
+
+def _rounded_from(a: Array, dtype: str, b: Array, source_dtype: str) -> bool:
+    """Whether ``a`` is ``b`` after rounding to a lower float class, stored in that class or widened again."""
+    x, y = _floats(a, dtype), _floats(b, source_dtype)
+    if x is None or y is None or x.size == 0:
+        return False
+    head = (slice(0, 1),) if x.ndim else ()
+    for to in (np.float16, "bfloat16", np.float32):
+        if all(_matches(x[part], rounded_to(y[part], to)) for part in (head, ())):
+            return True
+    return False
+
+
+def _matches(x: Array, y: Array) -> bool:
+    wide = np.float64 if x.dtype == np.float64 or y.dtype == np.float64 else np.float32
+    return np.array_equal(as_bits(x.astype(wide)), as_bits(y.astype(wide)))
+
+
+def rounded_to(values: Array, to: type[np.floating] | str) -> Array:
+    """Return values rounded to nearest, ties to even, in a float class; bfloat16 comes as float32."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if to != "bfloat16":
+            return values.astype(to)
+        bits = values.astype(np.float32).view(np.uint32)
+        rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+        return (rounded & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def _quantized_from(exported: Weight, b: Array, source: Weight) -> bool:
+    """Whether integers stand for the source's values, each to within half a step (a whole one where it saturates)."""
+    y = _floats(b, source.dtype)
+    how = exported.quantization
+    if how is None or y is None or exported.dtype in ("int4", "uint4"):
+        return False
+    x = exported.as_float().reshape(squeezed(exported.shape))
+    if x.shape != y.shape:
+        return False
+    scale = np.abs(how.scale().astype(np.float64))
+    steps: Array = scale.reshape(-1)
+    if steps.size > 1:
+        axis = how.axis if how.axis is not None else exported.array.ndim - 1
+        full = [1] * exported.array.ndim
+        full[axis % exported.array.ndim] = steps.size
+        steps = np.broadcast_to(scale.reshape(full), exported.shape).reshape(x.shape)
+    gap = np.abs(x.astype(np.float64) - y)
+    integers = exported.array.reshape(x.shape)
+    limits = np.iinfo(integers.dtype)
+    saturated = (integers == limits.max) | (integers == limits.min)
+    within = gap <= steps * np.where(saturated, 1.01, 0.51)
+    return bool(within.all()) and bool(np.isfinite(gap).all())
+
+
+def is_folded_std(exported: Weight, source: Weight) -> bool:
+    """Whether a constant is a normalizer's std (or the root of its variance) with an epsilon added, or its inverse."""
+    if squeezed(exported.shape) != squeezed(source.shape) or source.dtype != "float32" or exported.dtype != "float32":
+        return False
+    x = exported.array.reshape(-1).astype(np.float64)
+    y = source.array.reshape(-1).astype(np.float64)
+    with np.errstate(all="ignore"):
+        options = [y + e for e in EPSILONS] + [np.sqrt(y + e) for e in EPSILONS] + [np.sqrt(y) + e for e in EPSILONS]
+        return any(_close(x, o) or _close(x, 1 / o) for o in (y, *options))
+
+
+def _close(x: Array, y: Array) -> bool:
+    return bool(np.all(np.abs(x - y) <= 4e-7 * np.abs(y)))
+
+
+def cosine(a: Weight, b: Weight) -> float | None:
+    """Return the cosine between two tensors' values, the better of as they are and transposed; None where undefined."""
+    x = a.as_float().reshape(squeezed(a.shape))
+    y = b.as_float().reshape(squeezed(b.shape))
+    found = [_cosine(x, z) for z in ((y, y.T) if y.ndim == 2 else (y,)) if z.shape == x.shape]
+    defined = [c for c in found if c is not None]
+    return max(defined) if defined else None
+
+
+def _cosine(x: Array, y: Array) -> float | None:
+    dot = xx = yy = 0.0
+    x, y = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(y).reshape(-1)
+    for i in range(0, x.size, BLOCK):
+        u, v = x[i : i + BLOCK].astype(np.float64), y[i : i + BLOCK].astype(np.float64)
+        dot, xx, yy = dot + float(u @ v), xx + float(u @ u), yy + float(v @ v)
+    if not (0 < xx < np.inf and 0 < yy < np.inf):
+        return None
+    return max(-1.0, min(1.0, dot / float(np.sqrt(xx) * np.sqrt(yy))))
