@@ -172,12 +172,14 @@ def policy_contract(
     inputs = tuple(f.spec() for f in features if f.side == "input")
     outputs = tuple(f.spec() for f in features if f.side == "output")
     policy = config.get("type", config.get("name"))
+    if policy is not None and not isinstance(policy, str):
+        raise ArtifactError(f"{place}: the policy's type is {kind_of(policy)}", expected="its name, such as act")
     steps = window((config, outer), place, control_hz)
     complete = bool(inputs and outputs)
     return Contract(
         path=where,
         kind=kind,
-        policy=policy if isinstance(policy, str) else None,
+        policy=policy,
         inputs=inputs,
         outputs=outputs,
         window=steps,

@@ -252,3 +252,65 @@ def test_wrong_steps_are_named(tmp_path: Path, step: dict[str, Any], said: str) 
 def test_a_processor_without_steps(tmp_path: Path) -> None:
     contract = process(tmp_path, {"name": "policy_preprocessor", "steps": []})
     assert (contract.inputs, contract.complete, contract.metadata["steps"]) == ((), False, [])
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    10**30,
+    1.5,
+    float("nan"),
+    "x",
+    "",
+    "${a.b}",
+    [],
+    {},
+    [1],
+    [[1]],
+    {"a": 1},
+    {"shape": [1]},
+]
+
+
+def places(data: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [p for key, value in pairs for p in [(*at, key), *places(value, (*at, key))]]
+
+
+def replaced(data: Any, place: tuple[Any, ...], value: Any) -> Any:
+    copy = json.loads(json.dumps(data))
+    inner = copy
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return copy
+
+
+def test_any_value_anywhere_is_a_contract_or_a_message(tmp_path: Path) -> None:
+    whole = {
+        **CONFIG,
+        "normalization_mapping": {"STATE": "MEAN_STD"},
+        "noise_scheduler_type": "DDIM",
+        "num_inference_steps": 10,
+        "dataset_stats": {"action": {"min": [0] * 6, "max": [1] * 6}},
+    }
+    step = {"registry_name": "normalizer_processor", "config": {"features": STATE, "norm_map": {"STATE": "IDENTITY"}}}
+    documents = [
+        ("config.json", whole),
+        ("train_config.json", {"policy": whole, "env": {"fps": 10}, "rename_map": {"a": "b"}}),
+        ("policy_preprocessor.json", {"name": "x", "steps": [{**step, "state_file": "s.safetensors"}]}),
+    ]
+    outcomes = {"contract": 0, "message": 0, "other": 0}
+    for name, document in documents:
+        for place in places(document):
+            for value in ODD:
+                (tmp_path / name).write_text(json.dumps(replaced(document, place, value)))
+                artifact = recognize(tmp_path / name)
+                reader = next((r for r in (PROCESSOR, READER) if r.matches(artifact)), None)
+                try:
+                    outcome = "other" if reader is None else "contract" if reader.read(artifact) else "message"
+                except ArtifactError:
+                    outcome = "message"
+                outcomes[outcome] += 1
+    assert min(outcomes.values()) > 0
