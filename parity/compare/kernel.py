@@ -150,7 +150,10 @@ def _moments(found: Gap, start: int, width: int, scratch: Scratch, guarded: bool
     if out.compared:
         out.max_abs, out.max_span = dims.max_abs.max(), (start, start + n)
         out.sum_abs, out.sum_square = found.total, dims.sum_square_gap.sum()
+        out.max_reference = max(dims.high.max(), -dims.low.min())
     _relative(out, found, scratch)
+    if guarded and not np.isfinite(out.sum_rel):
+        return None
     if width > n:
         out.open_rows = [(start // width, xx[0], yy[0], xy[0], out.compared)]
     elif width > 1:
@@ -209,18 +212,18 @@ def _squares_over_rows(values: Array) -> Array:
 
 
 def _relative(out: Moments, found: Gap, scratch: Scratch) -> None:
-    """Fill in the largest |reference|, and |Δ| / |reference| where |reference| > 0."""
+    """Fill in |Δ| / |reference| where |reference| > 0."""
     n = found.gap.size
-    room = scratch.work[:n] if found.gap.dtype != WIDE else np.empty(n, WIDE)
-    size = np.abs(found.reference, out=room)
-    out.max_reference = size.max()
-    if size.min() > 0:
-        ratio = np.divide(found.gap, size, out=size)
-    else:
-        some = size > 0
-        ratio = found.gap[some] / size[some]
+    ratio = scratch.work[:n] if found.gap.dtype != WIDE else np.empty(n, WIDE)
+    np.abs(found.reference, out=ratio)
+    np.divide(found.gap, ratio, out=ratio)
+    total = ratio.sum()
+    if not np.isfinite(total):  # some |reference| is 0, or so small that the ratio overflows
+        some = found.reference != 0
+        ratio = found.gap[some] / np.abs(found.reference[some])
+        total = ratio.sum()
     if ratio.size:
-        out.max_rel, out.sum_rel, out.count_rel = ratio.max(), ratio.sum(), int(ratio.size)
+        out.max_rel, out.sum_rel, out.count_rel = ratio.max(), total, int(ratio.size)
 
 
 def _holes(a: Array, b: Array, left_out: Array, start: int) -> Holes:

@@ -100,9 +100,10 @@ def _gather(wanted: dict[Bin, list[tuple[int, int]]], held: dict[Bin, int], scan
 
     def visit(gaps: Array) -> dict[Bin, Array]:
         bits = gaps.view(np.int64)
+        shifted = {shift: bits >> shift for shift in {place.shift for place in wanted}}
         out = {}
         for place in wanted:
-            mine = (bits >> place.shift) == place.prefix
+            mine = shifted[place.shift] == place.prefix
             if held[place] <= GATHER:
                 out[place] = gaps[mine]
             else:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SHARD = 1 << 15
+SHARD = 1 << 16
 BLOCK = 1 << 20  # elements read at once by one thread
 MAX_WIDTH = 1 << 16  # a longer last axis is cut, and has no sums per action dimension
 LANE = 1024  # elements; short rows are reduced in groups of about this length

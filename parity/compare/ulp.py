@@ -39,8 +39,13 @@ def max_distance(a: Array, b: Array, dtype: np.dtype[Any], scratch: Array | None
     if scratch is None:
         scratch = np.empty(3 * a.size * dtype.itemsize, np.uint8)
     x, y, work = scratch[: 3 * a.size * dtype.itemsize].view(signed).reshape(3, a.size)
-    _ordinals(a.view(signed), x, work)
-    _ordinals(b.view(signed), y, work)
+    one, other = a.view(signed), b.view(signed)
+    np.bitwise_xor(one, other, out=work)
+    if work.min() >= 0:  # no pair differs in sign: the bits count the distance as they are, and faster
+        np.subtract(one, other, out=work)
+        return int(np.abs(work, out=work).max())
+    _ordinals(one, x, work)
+    _ordinals(other, y, work)
     np.maximum(x, y, out=work)
     np.minimum(x, y, out=x)
     # The distance may need one bit more than the signed type has; the unsigned difference is right all the same.

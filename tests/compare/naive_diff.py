@@ -31,8 +31,7 @@ def naive(candidate: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
     out["mean_rel"] = ratio.mean() if ratio.size else None
     plain = gap.astype(np.float64)
     out["p50_abs"], out["p99_abs"] = percentile(plain, 0.5), percentile(plain, 0.99)
-    where = np.where(finite, np.abs(a - b), -1).astype(np.float64)  # |Δ| that float64 cannot tell apart are equal
-    out["worst_index"] = tuple(int(i) for i in np.unravel_index(int(where.argmax()), where.shape))
+    out["gaps"] = np.where(finite, np.abs(a - b), -1)
     rows = cosines(a, b, finite)
     out["cosine_min"], out["cosine_mean"], out["cosine_max"] = (
         (min(rows), sum(rows) / len(rows), max(rows)) if rows else (None, None, None)
