@@ -36,19 +36,34 @@ def command(artifacts: tuple[str, ...], strict: bool, json_file: str | None) -> 
     contracts = [read_contract(path) for path in artifacts]
     found = disagreements_of(contracts)
     alone = [f for other in contracts[1:] for f in only_one_says(contracts[0], other)]
-    document = inspection(contracts, found, alone, strict=strict)
+    joined = _joined(contracts)
+    document = inspection(contracts, joined, found, alone, strict=strict)
     write_json(document, json_file)
-    print_inspection(contracts, found, alone, people(json_file))
+    print_inspection(contracts, joined, found, alone, people(json_file))
     return Verdict(document["verdict"]).exit_code
 
 
+def _joined(contracts: Sequence[Contract]) -> Contract:
+    """Return what the artifacts say together with what lies beside the first; its findings are about that alone."""
+    from dataclasses import replace
+
+    from parity.contract.join import join, with_siblings
+
+    return with_siblings(replace(join(contracts), findings=()))
+
+
 def inspection(
-    contracts: Sequence[Contract], found: Sequence[Disagreement], alone: Sequence[Finding], *, strict: bool
+    contracts: Sequence[Contract],
+    joined: Contract,
+    found: Sequence[Disagreement],
+    alone: Sequence[Finding],
+    *,
+    strict: bool,
 ) -> dict[str, Any]:
     """Return the JSON of `parity inspect`. FAIL only under ``strict``: without it disagreements are findings."""
     from parity.finding import by_severity
 
-    own = [f for c in contracts for f in c.findings]
+    own = [f for c in (*contracts, joined) for f in c.findings]
     reasons = [d.sentence for d in found if d.severity != "info"]
     reasons += [f.title for f in own if f.severity == "error"]
     failed = strict and bool(reasons)
@@ -58,6 +73,7 @@ def inspection(
         "reasons": reasons if failed else [],
         "strict": strict,
         "artifacts": [c.as_json() for c in contracts],
+        "joined": joined.as_json(),
         "disagreements": [d.as_json() for d in found],
         "findings": [f.as_json() for f in by_severity([*own, *(d.as_finding() for d in found), *alone])],
     }

@@ -12,7 +12,7 @@ from typing import TextIO
 from parity.cli.output import terminal
 from parity.contract.disagree import Disagreement
 from parity.contract.disagree_robot import CONCEPTS, robot_facts
-from parity.contract.disagree_tensors import show
+from parity.contract.disagree_tensors import show, source_of
 from parity.contract.model import Contract
 from parity.finding import Finding
 from parity.report.text import clean, log_line
@@ -24,17 +24,27 @@ Line = tuple[str, str]  # a style and what to say
 
 
 def print_inspection(
-    contracts: Sequence[Contract], found: Sequence[Disagreement], alone: Sequence[Finding], stream: TextIO
+    contracts: Sequence[Contract],
+    joined: Contract,
+    found: Sequence[Disagreement],
+    alone: Sequence[Finding],
+    stream: TextIO,
 ) -> None:
-    """Print every contract, then, for several, every disagreement with the first."""
+    """Print every contract, what they say together where one alone cannot know, then, for several, disagreements."""
     for contract in contracts:
-        _say(stream, [("head", head(contract))])
-        _tensors(stream, contract)
-        _say(stream, [*(("", f"  {clean(line, WORDS)}") for line in facts(contract)), *_findings(contract.findings)])
-        _say(stream, [("", "")])
+        _one(stream, contract, head(contract))
+    if not all(c.complete for c in contracts) and (joined.inputs or joined.outputs):
+        _one(stream, joined, f"together, with what lies beside {clean(joined.path, WORDS)}")
     if len(contracts) > 1:
         _say(stream, disagreement_lines(contracts[0], found))
         _say(stream, _findings(alone))
+
+
+def _one(stream: TextIO, contract: Contract, title: str) -> None:
+    _say(stream, [("head", title)])
+    _tensors(stream, contract)
+    _say(stream, [*(("", f"  {clean(line, WORDS)}") for line in facts(contract)), *_findings(contract.findings)])
+    _say(stream, [("", "")])
 
 
 def _say(stream: TextIO, lines: Sequence[Line]) -> None:
@@ -95,7 +105,7 @@ def facts(contract: Contract) -> Iterator[str]:
             yield f"{label}: {', '.join(said)}"
     for t in (*contract.inputs, *contract.outputs):
         if t.range is not None:
-            yield f"range of {t.name}: {t.range.kind}, from {t.range.source}"
+            yield f"range of {t.name}: {t.range.kind}, from {source_of(contract, t.range)}"
     if contract.precision:
         yield f"precision: {contract.precision}"
     for name, fact in robot_facts(contract).items():

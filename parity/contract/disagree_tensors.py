@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from parity.contract.disagreement import Disagreement, Kind, Sides
 from parity.contract.matching import Match, align, dims_agree, is_generated, kind_of, match_tensors
+from parity.contract.model import Contract
 from parity.tensor import Dim, Range, Shape, TensorSpec
 
 
@@ -182,9 +183,15 @@ def _ranges(sides: Sides, name: str, a: Range, b: Range) -> Iterator[Disagreemen
         ours, theirs = ([v[where if len(v) > 1 else 0] for v in (r.first, r.second)] for r in (a, b))
         unit = "std" if a.kind == "mean_std" else "range"
         left, right = sides.names
-        told = f"{_pairs(ours)} in {left} ({a.source}), {_pairs(theirs)} in {right} ({b.source})"
+        here, there = source_of(sides.a, a), source_of(sides.b, b)
+        told = f"{_pairs(ours)} in {left} ({here}), {_pairs(theirs)} in {right} ({there})"
         text = f"{name}[{where}]: {a.kind.replace('_', ' and ')} {told} ({worst:.2g} of the feature's {unit})"
         yield sides.disagree("range", f"{name}[{where}]", ours, theirs, text, "error" if worst > 0.01 else "warning")
+
+
+def source_of(contract: Contract, found: Range) -> str:
+    """Return who told a range, without the path of the artifact itself."""
+    return found.source.removeprefix(f"{contract.path}: ")
 
 
 def _pairs(values: list[float]) -> str:

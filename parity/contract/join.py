@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from parity.contract.disagreement import SIBLINGS_DISAGREE
+from parity.contract.disagreement import SIBLINGS_DISAGREE, Disagreement
 from parity.contract.matching import align, is_generated, match_tensors
 from parity.contract.model import Contract, Normalization, Sampler, Window
 from parity.contract.siblings import read_siblings, siblings
@@ -48,28 +48,37 @@ def with_siblings(contract: Contract) -> Contract:
     """Return the contract completed by the configurations beside its artifact, with a finding for each contradiction.
 
     What the siblings say of inputs and outputs fills in what the artifact cannot know and never adds a tensor to a
-    graph whose tensors are known.
+    graph whose tensors are known. From one that contradicts the artifact's shapes or kind of policy nothing is taken:
+    it belongs to something else.
     """
     from parity.contract.disagree import disagreements
 
     found, findings = read_siblings(contract.path)
+    fitting = []
     for sibling in found:
-        for d in disagreements(contract, sibling):
-            if d.severity == "error":
-                text = f"{sibling.path.name}, beside {contract.path.name}, contradicts it: {d.sentence}"
-                evidence = {"kind": d.kind, d.a: d.a_value, d.b: d.b_value}
-                remedy = "check that the file belongs to this artifact"
-                findings.append(
-                    Finding(SIBLINGS_DISAGREE, "warning", text, where=d.where, evidence=evidence, remedy=remedy)
-                )
-    if not found:
-        return replace(contract, findings=(*contract.findings, *findings))
-    joined = join([contract, *found])
+        against = [d for d in disagreements(contract, sibling) if d.severity == "error"]
+        foreign = any(d.kind in ("shape", "policy") for d in against)
+        findings += [_contradicts(contract, sibling, d, foreign) for d in against]
+        if not foreign:
+            fitting.append(sibling)
+    joined = join([contract, *fitting]) if fitting else contract
     return replace(joined, findings=(*contract.findings, *findings))
 
 
+def _contradicts(contract: Contract, sibling: Contract, d: Disagreement, foreign: bool) -> Finding:
+    note = "; nothing is taken from that file" if foreign else ""
+    return Finding(
+        code=SIBLINGS_DISAGREE,
+        severity="warning",
+        title=f"{sibling.path.name}, beside {contract.path.name}, contradicts it: {d.sentence}{note}",
+        where=d.where,
+        evidence={"kind": d.kind, d.a: d.a_value, d.b: d.b_value},
+        remedy="check that the file belongs to this artifact",
+    )
+
+
 def _said_by_first(first: Contract) -> ToldBy:
-    """Return who told each field that the first contract fills."""
+    """Return who told each field that the first contract fills; it may be the result of an earlier join."""
     told: ToldBy = {}
     for side, specs in (("inputs", first.inputs), ("outputs", first.outputs)):
         for t in specs:
@@ -79,7 +88,7 @@ def _said_by_first(first: Contract) -> ToldBy:
     told.update(
         {f"window.{f.name}": str(first.path) for f in fields(Window) if getattr(first.window, f.name) is not None}
     )
-    return told
+    return {**told, **first.metadata.get("told_by", {})}
 
 
 def _source(contract: Contract, spec: TensorSpec, part: str) -> str:

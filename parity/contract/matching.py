@@ -109,14 +109,14 @@ def _by_key(
                 sides[side].setdefault(k, []).append(i)
     for k, ours in sides[0].items():
         theirs = sides[1].get(k, [])
-        if len(ours) == len(theirs) == 1 and (how in ("name", "spelling") or fits(a[ours[0]], b[theirs[0]])):
+        if len(ours) == len(theirs) == 1 and (how in ("name", "spelling") or _could_be(a[ours[0]], b[theirs[0]])):
             found[ours[0]] = (theirs[0], how)
 
 
 def _by_shape(a: Sequence[TensorSpec], b: Sequence[TensorSpec], found: dict[int, tuple[int, How]]) -> None:
     """Pair what fits one tensor only, on both sides, among those whose shapes are known."""
     ours, theirs = _left(len(a), found), _left(len(b), [j for j, _ in found.values()])
-    options = {i: [j for j in theirs if fits(a[i], b[j])] for i in ours}
+    options = {i: [j for j in theirs if _could_be(a[i], b[j])] for i in ours}
     for i, fitting in options.items():
         if len(fitting) == 1 and a[i].shape is not None and b[fitting[0]].shape is not None:
             j = fitting[0]
@@ -135,6 +135,12 @@ def _by_position(a: Sequence[TensorSpec], b: Sequence[TensorSpec], found: dict[i
         found.update({i: (j, "position") for i, j in zip(ours, theirs, strict=True)})
 
 
+def _could_be(a: TensorSpec, b: TensorSpec) -> bool:
+    """Whether two tensors of other names may be the same: two configurations that name features mean those names."""
+    named = not is_generated(a.name) and not is_generated(b.name)
+    return fits(a, b) and not (named and not a.batched and not b.batched)
+
+
 def fits(a: TensorSpec, b: TensorSpec) -> bool:
     """Whether two specs could describe one tensor: nothing that both know contradicts."""
     if a.role and b.role and a.role != b.role:
@@ -144,7 +150,7 @@ def fits(a: TensorSpec, b: TensorSpec) -> bool:
     if a.shape is None or b.shape is None:
         return True
     la, lb, trailing = align(a, b)
-    if a.batched and b.batched and (la or lb) and len(la) != len(lb):
+    if a.batched == b.batched and len(la) != len(lb):
         return False
     return all(dims_agree(x, y) for x, y in trailing)
 

@@ -114,6 +114,8 @@ def test_the_order_and_form_of_the_json(capsys: pytest.CaptureFixture[str]) -> N
     }
     assert document["artifacts"][0]["metadata"]["action_scale"] == ["NaN", 0.25]
     assert document["artifacts"][0]["metadata"]["window"]["n_action_steps"] == 8
+    assert document["joined"]["inputs"][1]["shape"] == ["batch", 2, 2]
+    assert document["joined"]["metadata"]["told_by"]["inputs.observation.state.dtype"] == "policy.onnx"
 
 
 def test_people_read_stderr_when_json_takes_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +155,7 @@ def test_what_torchscript_cannot_know(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["inspect", "policy.pt", "policy.onnx", "--strict"]) == 0
     shown = capsys.readouterr().out
     assert "cannot be told from this file alone" in shown
+    assert "together, with what lies beside policy.pt\n  in  observation.images.top  (batch, 2, 3, 96, 96)" in shown
     assert "INSP020 info: only policy.onnx says: input shapes, output shapes" in shown
 
 
@@ -166,7 +169,7 @@ def test_sixty_columns_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     found = disagreements(RICH, GRAPH)
     stream = Terminal()
-    print_inspection([RICH, GRAPH], found, only_one_says(RICH, GRAPH), stream)
+    print_inspection([RICH, GRAPH], RICH, found, only_one_says(RICH, GRAPH), stream)
     lines = stream.getvalue().splitlines()
     assert max(map(len, lines)) <= 60
     text = stream.getvalue()
@@ -187,7 +190,7 @@ def test_hostile_names_are_shown_and_not_obeyed(tty: bool, monkeypatch: pytest.M
         findings=(Finding("INSP001", "error", evil),),
     )
     stream = Terminal() if tty else io.StringIO()
-    print_inspection([contract, GRAPH], disagreements(contract, GRAPH), [], stream)
+    print_inspection([contract, GRAPH], contract, disagreements(contract, GRAPH), [], stream)
     text = stream.getvalue()
     assert not {"\x1b", "\x07", "\r", "\u202e"} & set(text)
     assert not [line for line in text.splitlines() if line.startswith(("no disagreement", "::"))] or tty

@@ -151,8 +151,24 @@ def test_a_sibling_that_contradicts_is_a_finding(monkeypatch: pytest.MonkeyPatch
     assert [f.code for f in joined.findings] == ["INSP022"]
     assert "45" in joined.findings[0].title
     assert "48" in joined.findings[0].title
+    assert "nothing is taken" in joined.findings[0].title
     assert joined.inputs[0].shape == (1, 45)
-    assert joined.window.control_hz == 50.0
+    assert joined.window.control_hz is None
+
+
+def test_a_sibling_of_another_rate_still_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "read_siblings", lambda path: ([DEPLOY], []))
+    joined = with_siblings(replace(ONNX, window=Window(control_hz=30.0)))
+    assert [f.code for f in joined.findings] == ["INSP022"]
+    assert joined.window.control_hz == 30.0
+    assert joined.metadata["action_scale"] == 0.25
+
+
+def test_who_told_survives_a_second_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "read_siblings", lambda path: ([DEPLOY], []))
+    told = with_siblings(join([SCRIPT, ONNX])).metadata["told_by"]
+    assert told["inputs.obs.shape"] == "policy.onnx"
+    assert told["window.control_hz"] == "config.yaml"
 
 
 def test_without_siblings_nothing_changes(tmp_path: Path) -> None:

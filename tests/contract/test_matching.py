@@ -84,6 +84,19 @@ def test_a_bare_feature_fits_a_graph_with_batch_and_time() -> None:
     assert not fits(spec("a", 1, 7, dtype="int64"), spec("b", 1, 7, dtype="float32"))
 
 
+def test_two_configurations_mean_the_names_of_their_features() -> None:
+    top, front = (spec(f"observation.images.{n}", 3, 96, 96, bare=True, role="image") for n in ("top", "front"))
+    state = spec("observation.state", 7, bare=True)
+    assert "observation.images.top" not in paired([top, state], [front, state])
+    graph = spec("pixels", "batch", 3, 96, 96, role="image")
+    assert paired([top, state], [graph, state])["observation.images.top"] == ("pixels", "role")
+
+
+def test_shapes_of_another_rank_do_not_fit() -> None:
+    assert not fits(spec("a", 3, bare=True), spec("b", 3, 480, 640, bare=True))
+    assert not fits(spec("a", "batch", 3), spec("b", "batch", 16, 3))
+
+
 @pytest.mark.parametrize("name", ["x", "input", "input_1", "input.1", "15", "onnx::Gemm_0", "output_0", "arg1_1", ""])
 def test_names_that_mean_nothing(name: str) -> None:
     assert is_generated(name) or name == "arg1_1"
