@@ -65,13 +65,14 @@ class Graph:
                 yield from self._nested(function.node, depth + 1)
 
     def _check_names(self) -> None:
+        """Refuse a tensor that nothing produces. onnxruntime's float16 converter writes nodes out of order, and runs."""
         known = {i.name for i in self.graph.input} | {t.name for t in self.graph.initializer}
         known |= {t.values.name for t in self.graph.sparse_initializer}
+        known |= {name for node in self.graph.node for name in node.output}  # whatever their order: see below
         for node in self.graph.node:
             for name in node.input:
                 if name and name not in known:
                     self._dangling(f"the node {node.name or node.op_type!r} reads {name!r}")
-            known.update(node.output)
         for output in self.graph.output:
             if output.name not in known:
                 self._dangling(f"the output {output.name!r}")
@@ -79,7 +80,7 @@ class Graph:
     def _dangling(self, what: str) -> None:
         raise ArtifactError(
             f"{self._path}: {what}, which nothing in the graph produces",
-            expected="a graph in which every tensor is an input, an initializer or the result of an earlier node",
+            expected="a graph in which every tensor is an input, an initializer or the result of a node",
             remedy="it is truncated or corrupt: export or fetch it again",
         )
 
