@@ -154,8 +154,10 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _names(value: Any) -> tuple[str, ...] | None:
+    """Return a list of names; patterns such as ``.*_hip_joint`` (Isaac Lab) do not tell which joints they mean."""
     listed = _listed(value)
-    return tuple(listed) if listed and all(isinstance(v, str) and v for v in listed) else None
+    named = all(isinstance(v, str) and v and not set(v) & set("*+?^$|()[]{}\\") for v in listed)
+    return tuple(listed) if listed and named else None
 
 
 def _numbers(value: Any) -> tuple[float, ...] | None:

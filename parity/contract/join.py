@@ -168,7 +168,7 @@ def _tensors(
             joined.append(t)
             continue
         better = _spec(t, mate, other, mine.window, side, told)
-        if not mine.complete and mate.name not in taken - {t.name} and is_generated(t.name) and other.complete:
+        if not mine.complete and mate.name not in taken - {t.name} and is_generated(t.name):
             better = _renamed(better, mate, other, side, told)
         joined.append(better)
     return tuple(joined)

@@ -59,6 +59,7 @@ def test_names_that_mean_something_stay_in_torchscript_too() -> None:
 
 def test_torchscript_with_a_config_alone() -> None:
     joined = join([SCRIPT, DEPLOY])
+    assert joined.inputs[0].name == "obs"
     assert joined.inputs[0].shape == ("batch", 45)
     assert joined.inputs[0].batched
     assert joined.outputs[0].shape == ("batch", 12)
