@@ -128,13 +128,12 @@ def _state_buffers(weights: Mapping[str, Weight]) -> list[str]:
 
 def _first_layer(weights: Mapping[str, Weight]) -> dict[str, Any] | None:
     """Return the first weight matrix or kernel and the input width that it suggests; only a guess."""
-    named = [
-        w for n, w in weights.items() if "weight" in n.rpartition(".")[2] and len(w.shape) >= 2 and not w.statistics
-    ]
+    layers = [w for w in weights.values() if len(w.shape) >= 2 and not w.statistics]
+    named = [w for w in layers if "weight" in w.name.rpartition(".")[2]]
     recurrent = [w for w in named if w.name.rpartition(".")[2].startswith("weight_ih_l0")]
-    first = (recurrent or named or [None])[0]
-    if first is None:
+    if not named:
         return None
+    first = recurrent[0] if recurrent else named[0]
     return {"name": first.name, "shape": list(first.shape), "in_features": first.shape[1]}
 
 
@@ -157,7 +156,7 @@ def _inputs(
 
 
 def _outputs(forward: Signature) -> tuple[TensorSpec, ...]:
-    """Return the outputs as the torch runner names them: ``output_0`` and so on; a dict's keys are known only when run."""
+    """Return the outputs as the torch runner names them (``output_0``); a dict's keys are known only when it runs."""
     parts = forward.returned
     return output_roles([TensorSpec(f"output_{i}") for i, kind in enumerate(parts) if kind.startswith("Tensor")])
 
