@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from parity.report.view import ABSENT, Entry, show, times
+from parity.report.figures import ABSENT, show, times
+from parity.report.view import Entry
 
 _MAX = 20  # lines of a kind
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from parity.report.atomic import replace_file
 from parity.report.baseline import baseline_lines
+from parity.report.figures import ABSENT, number, pairs, short, show, times
 from parity.report.text import clean
 from parity.report.view import (
-    ABSENT,
     PROFILE_WORDS,
     VERDICT_WORDS,
     Entry,
@@ -22,18 +22,15 @@ from parity.report.view import (
     glances,
     headline,
     limit_of,
-    number,
     off_where,
+    other_reasons,
     outputs_of,
-    pairs,
     place,
     ratio_of,
+    reasons_of,
     reproduce,
-    short,
-    show,
     tally,
     tally_words,
-    times,
     values_of,
     worst_first,
 )
@@ -96,7 +93,7 @@ def page(report: Entry) -> dict[str, Any]:
         "verdict": str(report["verdict"]),
         "meaning": VERDICT_WORDS.get(str(report["verdict"]), ""),
         "headline": headline(report),
-        "reasons": [str(r) for r in report.get("reasons") or [] if str(r) != headline(report)],
+        "reasons": other_reasons(report),
         "worst": _worst_words(ordered, notes),
         "name": release.get("name"),
         "created": str(release.get("created") or ABSENT).replace("T", " ").replace("+00:00", " UTC"),
@@ -165,7 +162,7 @@ def _candidate(report: Entry, g: Any) -> dict[str, Any]:
         "runner": g.runner,
         "precision": g.precision,
         "verdict": g.verdict,
-        "reasons": g.reasons,
+        "reasons": reasons_of(g, report),
         "tally": g.tally,
         "worst": off_where(g.worst) if g.worst else "nothing was compared",
         "outputs": [

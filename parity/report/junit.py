@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from parity.report.atomic import replace_file
+from parity.report.figures import number
 from parity.report.text import clean
-from parity.report.view import excused, headline, number, off_where, waived_outputs
+from parity.report.view import excused, headline, off_where, waived_outputs
 
 _MAX_NAME = 2_000
 _SAYS_NOTHING = "GATE"  # findings of this family make a candidate NOT_JUDGED

@@ -8,21 +8,19 @@ from typing import Any
 
 from parity.report.atomic import replace_file
 from parity.report.baseline import baseline_lines
+from parity.report.figures import ABSENT, pairs, show, times
 from parity.report.text import markdown, markdown_code
 from parity.report.view import (
-    ABSENT,
     Entry,
     findings_of,
     glances,
     headline,
     limit_of,
     off_where,
-    pairs,
+    other_reasons,
     ratio_of,
-    show,
     tally,
     tally_words,
-    times,
     worst_first,
 )
 
@@ -82,7 +80,7 @@ def _head(report: Entry) -> str:
     verdict, release = str(report["verdict"]), report["release"]
     lines = [f"## {_MARK.get(verdict, '')} {markdown(verdict)}: {markdown(release.get('name'))}", ""]
     lines += [f"**{markdown(headline(report), 500)}**", ""]
-    reasons = [r for r in report.get("reasons") or [] if str(r) != headline(report)]
+    reasons = other_reasons(report, told=True)
     lines += [f"- {markdown(r)}" for r in reasons[:10]]
     if len(reasons) > 10:
         lines.append(f"- … and {len(reasons) - 10} more reasons")

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from parity.report.baseline import baseline_lines
+from parity.report.figures import ABSENT, show, times
 from parity.report.text import annotation, annotation_property, clean, log_line
 from parity.report.view import (
-    ABSENT,
     Entry,
     Glance,
     case_notes,
@@ -23,13 +23,14 @@ from parity.report.view import (
     glances,
     headline,
     limit_of,
+    other_reasons,
     outputs_of,
     place,
     ratio_of,
-    show,
+    reasons_of,
+    said,
     tally,
     tally_words,
-    times,
     worst_first,
 )
 
@@ -104,7 +105,7 @@ def _parts(report: Entry, width: int) -> Iterator[RenderableType]:
 
 def _story(report: Entry) -> list[tuple[str, str]]:
     """Return the lines under the verdict: other reasons, the worst comparison, how much was compared."""
-    out = [("why", str(r)) for r in (report.get("reasons") or [])[:6] if str(r) != headline(report)]
+    out = [("why", r) for r in other_reasons(report, told=True)[:6]]
     comparisons = report.get("comparisons") or []
     if comparisons:
         worst = worst_first(comparisons)[0]
@@ -188,7 +189,9 @@ def _finding_parts(report: Entry) -> Iterator[RenderableType]:
     for f in found[:_MAX_FINDINGS]:
         severity = str(f.get("severity"))
         yield Text.assemble(
-            (clean(f"{severity} {f.get('code')}"), _SEVERITY.get(severity, "")), "  ", clean(_said(f), _MAX_WORDS)
+            (clean(f"{severity} {f.get('code')}"), _SEVERITY.get(severity, "")),
+            "  ",
+            clean(said(f, report), _MAX_WORDS),
         )
         if f.get("remedy"):
             yield Padding(
@@ -197,19 +200,13 @@ def _finding_parts(report: Entry) -> Iterator[RenderableType]:
     if len(found) > _MAX_FINDINGS:
         yield Text(f"… and {len(found) - _MAX_FINDINGS} more findings in report.json", style="dim")
     for f in waived[:_MAX_FINDINGS]:
-        yield Text(clean(f"waived {f.get('code')}  {_said(f)} ({f['waived']})"), style="dim")
+        yield Text(clean(f"waived {f.get('code')}  {said(f, report)} ({f['waived']})"), style="dim")
 
 
 def _since(report: Entry) -> list[str]:
     """Return what moved since the baseline, in a few lines."""
     lines = baseline_lines(report)
     return lines if len(lines) <= _MAX_SINCE else [*lines[:_MAX_SINCE], f"… and {len(lines) - _MAX_SINCE} more lines"]
-
-
-def _said(finding: Entry) -> str:
-    """Return a finding in one sentence, with its place."""
-    place = ", ".join(str(finding[k]) for k in ("candidate", "where") if finding.get(k))
-    return f"{place}: {finding.get('title')}" if place else str(finding.get("title"))
 
 
 # --- in a log ------------------------------------------------------------------------------------------------------
@@ -220,8 +217,9 @@ def plain_lines(report: Entry) -> list[str]:
     lines = [f"{clean(report['verdict'])}  {clean(headline(report), _MAX_WORDS)}"]
     lines += [f"{label}: {clean(words, _MAX_WORDS)}" for label, words in _story(report)]
     for g in glances(report):
-        said = f" ({clean('; '.join(g.reasons), _MAX_WORDS)})" if g.reasons else ""
-        lines.append(f"candidate {clean(g.name)}: {clean(g.verdict)}, {clean(g.runner)}, {clean(g.precision)}{said}")
+        own = reasons_of(g, report)
+        why = f" ({clean('; '.join(own), _MAX_WORDS)})" if own else ""
+        lines.append(f"candidate {clean(g.name)}: {clean(g.verdict)}, {clean(g.runner)}, {clean(g.precision)}{why}")
         outputs = outputs_of(report, g.name)
         for _, output, counts, worst in outputs[:_MAX_ROWS]:
             ratio = times(ratio_of(worst)) or f"max|Δ| {show(worst.get('max_abs'))}"
@@ -233,13 +231,13 @@ def plain_lines(report: Entry) -> list[str]:
             lines.append(f"  … and {len(outputs) - _MAX_ROWS} more outputs in report.json")
     found = findings_of(report)
     for f in found[:_MAX_FINDINGS]:
-        lines.append(f"{clean(f.get('severity'))} {clean(f.get('code'))}: {clean(_said(f), _MAX_WORDS)}")
+        lines.append(f"{clean(f.get('severity'))} {clean(f.get('code'))}: {clean(said(f, report), _MAX_WORDS)}")
         if f.get("remedy"):
             lines.append(f"  what to do: {clean(f['remedy'], _MAX_WORDS)}")
     if len(found) > _MAX_FINDINGS:
         lines.append(f"… and {len(found) - _MAX_FINDINGS} more findings in report.json")
     for f in findings_of(report, waived=True):
-        lines.append(f"waived {clean(f.get('code'))}: {clean(_said(f), _MAX_WORDS)} ({clean(f['waived'])})")
+        lines.append(f"waived {clean(f.get('code'))}: {clean(said(f, report), _MAX_WORDS)} ({clean(f['waived'])})")
     return [*lines, *(clean(line, _MAX_WORDS) for line in _since(report))]
 
 
@@ -251,5 +249,5 @@ def github_annotations(report: Entry) -> list[str]:
     lines = [f"::error title={name}::{annotation(headline(report))}"]
     for f in findings_of(report):
         if f.get("severity") == "error":
-            lines.append(f"::error title={annotation_property(f.get('code'))}::{annotation(_said(f))}")
+            lines.append(f"::error title={annotation_property(f.get('code'))}::{annotation(said(f, report))}")
     return lines[:_MAX_ANNOTATIONS]

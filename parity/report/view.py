@@ -6,15 +6,15 @@ Everything here is tolerant: a key that an older report lacks is shown as absent
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from parity.finding import SEVERITIES
+from parity.report.figures import ABSENT, number, show, times
 
 Entry = Mapping[str, Any]
 
-ABSENT = "–"
 PROFILE_WORDS = {
     "nominal": "ordinary inputs",
     "edge": "extreme inputs",
@@ -28,38 +28,6 @@ VERDICT_WORDS = {
 }
 OVER_BUDGET = "DIFF001"  # the one finding about comparisons that a waiver may touch
 _ORDER = {"FAIL": 0, "NOT_JUDGED": 1, "PASS": 2}
-
-
-def number(value: Any) -> float | None:
-    """Return a number of the report, the strings of numbers that are not finite included; None where it is none."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, str):
-        return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value)
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def show(value: Any, digits: int = 3) -> str:
-    """Return a number as people read it: ``1.2e-05``, ``0.41``, ``12,800``, ``NaN``; a dash where there is none."""
-    x = number(value)
-    if x is None:
-        return ABSENT
-    if not math.isfinite(x):
-        return "NaN" if math.isnan(x) else "∞" if x > 0 else "-∞"
-    if x == int(x) and abs(x) < 1e6 and isinstance(value, int):
-        return f"{int(x):,}"
-    if abs(x) >= 1000 and abs(x) < 1e6:
-        return f"{x:,.0f}"
-    return f"{x:.{digits}g}"
-
-
-def times(ratio: Any) -> str:
-    """Return how many limits a difference is: ``0.26 × the limit``, ``34,000 × the limit``."""
-    x = number(ratio)
-    return "" if x is None else f"{show(x, 2)} × the limit"
 
 
 def _worst_dimension(comparison: Entry) -> int | None:
@@ -192,8 +160,43 @@ def excused(entry: Entry, waived: set[tuple[str, str]]) -> bool:
 
 
 def case_notes(report: Entry) -> dict[str, str]:
-    """Return how each case was made, such as "obs[3] at its upper end", by case id."""
-    return {str(c.get("id")): str(c["note"]) for c in report.get("cases") or [] if c.get("note")}
+    """Return how cases were made, such as "obs[3] at its upper end", by case id; `nominal` ones are all made alike."""
+    told = [c for c in report.get("cases") or [] if c.get("note") and c.get("profile") != "nominal"]
+    return {str(c.get("id")): str(c["note"]) for c in told}
+
+
+def _bare(sentence: Any) -> str:
+    return str(sentence).strip().rstrip(".").lower()
+
+
+def other_reasons(report: Entry, *, told: bool = False) -> list[str]:
+    """Return the reasons that say more than the headline; with ``told`` those that no finding says too."""
+    known = {_bare(headline(report))}
+    if told:
+        known |= {_bare(f.get("title")) for f in report.get("findings") or []}
+    names = tuple(f"{c.get('name')}: " for c in report.get("candidates") or [])
+    out = []
+    for reason in map(str, report.get("reasons") or []):
+        own = next((reason.removeprefix(n) for n in names if reason.startswith(n)), reason)
+        if _bare(reason) not in known and _bare(own) not in known:
+            out.append(reason)
+    return out
+
+
+def said(finding: Entry, report: Entry) -> str:
+    """Return a finding in one sentence, with its place unless the sentence begins with it or there is but one."""
+    title, where = str(finding.get("title")), str(finding.get("where") or "")
+    only = len(report.get("candidates") or []) == 1
+    parts = [] if only or not finding.get("candidate") else [str(finding["candidate"])]
+    if where and not title.lower().startswith(where.lower()):
+        parts.append(where)
+    return f"{', '.join(parts)}: {title}" if parts else title
+
+
+def reasons_of(glance: Glance, report: Entry) -> list[str]:
+    """Return the reasons for a candidate's verdict that no finding says too."""
+    known = {_bare(f.get("title")) for f in report.get("findings") or []}
+    return [r for r in glance.reasons if _bare(r) not in known]
 
 
 def findings_of(report: Entry, *, waived: bool = False) -> list[Entry]:
@@ -264,27 +267,6 @@ def outputs_of(report: Entry, candidate: str) -> list[tuple[str, str, dict[str, 
             stage = f"{c['stage']}/" if c.get("stage") else ""
             groups.setdefault((str(c.get("level")), f"{stage}{c.get('output')}"), []).append(c)
     return [(level, name, tally(found), worst_first(found)[0]) for (level, name), found in groups.items()]
-
-
-def pairs(value: Any, prefix: str = "", depth: int = 0) -> list[tuple[str, str]]:
-    """Return nested plain data as lines of (dotted key, short value), for evidence, environment and budgets."""
-    if isinstance(value, Mapping) and depth < 4:
-        return [p for k, v in value.items() for p in pairs(v, f"{prefix}.{k}" if prefix else str(k), depth + 1)]
-    return [(prefix, short(value))]
-
-
-def short(value: Any, items: int = 8) -> str:
-    """Return a JSON value as a few words: long lists end in how many more there are."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return show(value, 4)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        more = f" … {len(value) - items} more" if len(value) > items else ""
-        return ", ".join(short(v) for v in value[:items]) + more
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {short(v)}" for k, v in list(value.items())[:items])
-    return ABSENT if value is None else str(value)
 
 
 def reproduce(report: Entry) -> list[str]:

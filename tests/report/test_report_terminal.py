@@ -99,7 +99,7 @@ def test_annotations_under_github_actions_only(
     found = [line for line in in_log(build("FAIL")).splitlines() if line.startswith("::")]
     assert found == [
         "::error title=parity%3A FAIL::0 of 8 weights match: another checkpoint",
-        "::error title=WEIGHT001::ort, actor.0.weight: 0 of 8 weights match: another checkpoint",
+        "::error title=WEIGHT001::actor.0.weight: 0 of 8 weights match: another checkpoint",
     ]
     assert "::error" not in in_log(build("PASS"))
     lines = in_log(hostile).splitlines()
@@ -143,3 +143,16 @@ def test_tolerates_absent_keys(build: Build) -> None:
 def test_ten_thousand_comparisons_are_a_few_lines(large: dict[str, Any]) -> None:
     assert len(in_log(large).splitlines()) < 20
     assert "9,990 passed, 10 failed" in in_log(large)
+
+
+def test_nothing_is_said_twice(build: Build, statement: Build) -> None:
+    title = "Action is over budget in 1 of 3 cases."
+    over = statement("DIFF001", title=title, where="action")
+    report = build("FAIL", reasons=[f"ort: {title}", "0 of 8 weights match: another checkpoint.", "something else"])
+    report["findings"].append(over)
+    report["candidates"][0]["reasons"] = [title, "something else"]
+    text = in_log(report)
+    assert text.count("over budget in 1 of 3 cases") == 1
+    assert text.count("0 of 8 weights match") == 2  # the first line, and its finding with the evidence
+    assert "why: something else" in text
+    assert "error DIFF001: Action is over budget" in text  # the title begins with the place
