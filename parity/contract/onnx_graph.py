@@ -65,7 +65,7 @@ class Graph:
                 yield from self._nested(function.node, depth + 1)
 
     def _check_names(self) -> None:
-        """Refuse a tensor that nothing produces. onnxruntime's float16 converter writes nodes out of order, and runs."""
+        """Refuse a tensor that nothing produces. Order is free: onnxruntime's float16 converter breaks it too."""
         known = {i.name for i in self.graph.input} | {t.name for t in self.graph.initializer}
         known |= {t.values.name for t in self.graph.sparse_initializer}
         known |= {name for node in self.graph.node for name in node.output}  # whatever their order: see below
