@@ -89,7 +89,8 @@ class WorkerSession:
         for k, (name, array) in enumerate(block.inputs.items()):
             files[name] = f"{number}-in-{k}.npy"
             try:
-                np.save(self._folder / files[name], array, allow_pickle=False)
+                plain = array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # exact; .npy has none
+                np.save(self._folder / files[name], plain, allow_pickle=False)
             except OSError as e:
                 raise OutputError(
                     f"{self._folder}: inputs cannot be written: {e.strerror or e}", remedy="free some disk space"

@@ -35,8 +35,9 @@ class TraceWriter:
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._count = 0
         self._ids: set[str] = set()
+        self._file: Any = None
         with self._output_errors():
-            self._file: Any = h5py.File(self._temporary, "w", libver=("earliest", "v110"), locking=False)
+            self._file = h5py.File(self._temporary, "w", libver=("earliest", "v110"), locking=False)
             self._file.attrs["parity_trace"] = VERSION
             self._blocks = self._file.create_group("blocks")
             self._json(self._file, "meta", dict(meta))
@@ -93,7 +94,8 @@ class TraceWriter:
     def discard(self) -> None:
         """Give up; nothing is left of the file."""
         with contextlib.suppress(OSError, RuntimeError):
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 

@@ -228,7 +228,7 @@ def test_other_interpreter_runs_the_policy(tmp_path: Path) -> None:
     with factory(tmp_path, LINEAR, python=str(venv / "bin" / "python")) as session:
         assert session.run(block(2)).failure is None
         assert session.info.environment["interpreter"] == str(venv / "bin" / "python")
-        found = Path(os.readlink(f"/proc/{session._process.pid}/exe"))  # type: ignore[attr-defined]
+        found = Path(f"/proc/{session._process.pid}/exe").readlink()  # type: ignore[attr-defined]
         assert found.exists()
 
 

@@ -187,7 +187,8 @@ def _run(channel: _Channel, policy: Policy, request: dict[str, Any]) -> None:
     differs: dict[str, float] = {}
 
     def once(i: int) -> Any:
-        row = {name: np.array(block[i]) for name, block in inputs.items()}  # a copy: policies may write into inputs
+        # a copy, as policies may write into their inputs, and in this machine's byte order
+        row = {name: np.array(b[i], dtype=b.dtype.newbyteorder("=")) for name, b in inputs.items()}
         policy.reset()
         begun = time.perf_counter()
         outputs = call(row)
