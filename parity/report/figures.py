@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ABSENT = "–"
+_ITEMS = 8  # of a list that are shown
 
 
 def number(value: Any) -> float | None:
@@ -28,8 +29,8 @@ def show(value: Any, digits: int = 3) -> str:
         return ABSENT
     if not math.isfinite(x):
         return "NaN" if math.isnan(x) else "∞" if x > 0 else "-∞"
-    if x == int(x) and abs(x) < 1e6 and isinstance(value, int):
-        return f"{int(x):,}"
+    if isinstance(value, int) and abs(x) < 1e15:
+        return f"{value:,}"
     if abs(x) >= 1000 and abs(x) < 1e6:
         return f"{x:,.0f}"
     return f"{x:.{digits}g}"
@@ -45,10 +46,13 @@ def pairs(value: Any, prefix: str = "", depth: int = 0) -> list[tuple[str, str]]
     """Return nested plain data as lines of (dotted key, short value), for evidence, environment and budgets."""
     if isinstance(value, Mapping) and depth < 4:
         return [p for k, v in value.items() for p in pairs(v, f"{prefix}.{k}" if prefix else str(k), depth + 1)]
+    if isinstance(value, list | tuple) and value and all(isinstance(v, Mapping) for v in value):
+        more = [(prefix, f"… {len(value) - _ITEMS} more")] if len(value) > _ITEMS else []
+        return [*((f"{prefix}[{i}]", short(v)) for i, v in enumerate(value[:_ITEMS])), *more]
     return [(prefix, short(value))]
 
 
-def short(value: Any, items: int = 8) -> str:
+def short(value: Any, items: int = _ITEMS) -> str:
     """Return a JSON value as a few words: long lists end in how many more there are."""
     if isinstance(value, bool):
         return "yes" if value else "no"

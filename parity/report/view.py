@@ -200,10 +200,11 @@ def reasons_of(glance: Glance, report: Entry) -> list[str]:
 
 
 def findings_of(report: Entry, *, waived: bool = False) -> list[Entry]:
-    """Return the findings that stand (or those that are waived), errors first, each in the report's order."""
+    """Return the findings that stand (or those that are waived), errors first, the cause before all."""
     order: dict[str, int] = {s: i for i, s in enumerate(SEVERITIES)}
     chosen = [f for f in report.get("findings") or [] if bool(f.get("waived")) is waived]
-    return sorted(chosen, key=lambda f: order.get(str(f.get("severity")), 0))
+    cause = _bare(headline(report))
+    return sorted(chosen, key=lambda f: (order.get(str(f.get("severity")), 0), _bare(f.get("title")) != cause))
 
 
 def tally(entries: Iterable[Entry]) -> dict[str, int]:
