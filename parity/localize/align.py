@@ -128,7 +128,8 @@ def _by_module(a: Graph, b: Graph, links: _Links) -> None:
         other = last_b.get(path, [])
         if len(mine) == len(other):
             for v, w in zip(mine, other, strict=True):
-                links.add(v, w)
+                if v.op == w.op or _hooked(v) or _hooked(w):  # a hook sees what comes out, whatever operation it is
+                    links.add(v, w)
 
 
 def _last_of_modules(graph: Graph) -> dict[str, list[Value]]:
@@ -157,12 +158,13 @@ def _hooked(value: Value) -> bool:
 def _by_order(a: Graph, b: Graph, links: _Links) -> None:
     free_a = [v for v in links.free(a, b)[0] if v.op != MODULE]
     free_b = [v for v in links.free(a, b)[1] if v.op != MODULE]
-    signs_a, signs_b = [(v.op, _rank(v.shape)) for v in free_a], [(v.op, _rank(v.shape)) for v in free_b]
+    hooked = any(_hooked(v) for v in (*free_a, *free_b))
+    signs_a, signs_b = [_sign(v, hooked) for v in free_a], [_sign(v, hooked) for v in free_b]
     for i, j, n in SequenceMatcher(None, signs_a, signs_b, autojunk=False).get_matching_blocks():
         for k in range(n):
             links.add(free_a[i + k], free_b[j + k])
 
 
-def _rank(shape: Shape | None) -> Hashable:
-    """Return what two shapes must share to be matched by order: the last dim, which a layer's size decides."""
-    return shape[-1] if shape else None
+def _sign(value: Value, hooked: bool) -> Hashable:
+    """Return what two values must share to be matched by order: operation, last dim, and how many values it takes."""
+    return value.op, value.shape[-1] if value.shape else None, None if hooked else len(value.inputs)

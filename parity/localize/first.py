@@ -14,7 +14,7 @@ from parity.compare.budget import INT8_RMS_RATIO, derived_limit
 from parity.errors import UsageError
 from parity.localize.align import Match, align
 from parity.localize.graph import Graph
-from parity.localize.layer import compare_weights, inputs_agree, sentence
+from parity.localize.layer import compare_weights, inputs_agree, misaligned, sentence
 from parity.localize.measure import Gap, measure
 from parity.localize.report import LayerDiff, LayerReport, WeightDiff
 from parity.localize.sides import Side, open_side
@@ -70,14 +70,22 @@ def first_divergence(
             return first_divergence(reference, candidate, inputs, precision=precision, workdir=Path(folder))
     if reference.name == candidate.name:
         candidate = replace(candidate, name=f"{candidate.name} (candidate)")
-    ref = open_side(reference, workdir / "reference", inputs[0])
-    cand = open_side(candidate, workdir / "candidate", inputs[0])
+    with (
+        open_side(reference, workdir / "reference", inputs[0]) as ref,
+        open_side(candidate, workdir / "candidate", inputs[0]) as cand,
+    ):
+        return _compared(ref, cand, inputs, precision)
+
+
+def _compared(ref: Side, cand: Side, inputs: Sequence[Arrays], precision: str) -> LayerReport:
     matches = align(ref.graph, cand.graph)
     names = _renaming(ref.graph, cand.graph, tuple(inputs[0]))
     cases = [{names[0][n]: a for n, a in case.items()} for case in inputs]
     gaps = measure(ref, cand, matches, cases, lambda case: {names[1][n]: a for n, a in case.items()})
     rows = [_row(m, g, precision) for m, g in zip(matches, gaps, strict=True)]
-    return _report(ref, cand, matches, rows)
+    wrong = misaligned(ref.graph, rows)
+    kept = [i for i in range(len(rows)) if i not in wrong]
+    return _report(ref, cand, [matches[i] for i in kept], [rows[i] for i in kept])
 
 
 def _renaming(ref: Graph, cand: Graph, given: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:

@@ -10,10 +10,8 @@ Shape = tuple[int | None, ...]
 # What different exporters and torch call the same operation. Names not listed stay as they are.
 CANONICAL: Mapping[str, str] = {
     "Gemm": "Linear",
-    "FusedGemm": "Linear",
     "linear": "Linear",
     "addmm": "Linear",
-    "FusedConv": "Conv",
     "_convolution": "Conv",
     "conv1d": "Conv",
     "conv2d": "Conv",

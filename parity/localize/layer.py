@@ -19,6 +19,24 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Array]
 
 
+def misaligned(graph: Graph, rows: Sequence[LayerDiff]) -> set[int]:
+    """Return the rows that were matched by order, differ, and yet are followed by values made from them that agree.
+
+    What is made from a difference does not agree again to rounding: the two were not the same value to begin with.
+    """
+    by_name = {r.reference: r for r in rows}
+    consumers: dict[str, list[str]] = {}
+    for v in graph.values:
+        for name in v.inputs:
+            consumers.setdefault(name, []).append(v.name)
+    recovers: dict[str, bool] = {}
+    for v in reversed(graph.values):
+        after = consumers.get(v.name, [])
+        agree = [c for c in after if c in by_name and not by_name[c].over and by_name[c].limit > 0]
+        recovers[v.name] = bool(agree) or any(recovers[c] for c in after)
+    return {i for i, r in enumerate(rows) if r.over and r.matched_by == "order" and recovers.get(r.reference, False)}
+
+
 def inputs_agree(graph: Graph, value: Value, rows: Mapping[str, LayerDiff]) -> float | None:
     """Return the largest relative difference of a value's inputs; None where one has no partner or none is known."""
     if not value.inputs:

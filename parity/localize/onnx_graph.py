@@ -164,6 +164,9 @@ def _op(node: Any, linear_parts: Mapping[str, str]) -> str:
         return "LinearPart"
     if node.op_type == "Add" and node.output[0] in linear_parts.values():
         return "Linear"
+    for attribute in node.attribute:
+        if attribute.name == "activation" and node.op_type.startswith("Fused"):
+            return canonical(attribute.s.decode("utf-8", "replace"))  # what comes out is the activation's result
     return canonical(node.op_type)
 
 

@@ -48,8 +48,9 @@ class Side(Protocol):
         ...
 
 
-def open_side(spec: RunnerSpec, workdir: Path, case: Arrays) -> Side:
-    """Return the side that fits the artifact; ``case`` is run once where the values are only known after running.
+@contextmanager
+def open_side(spec: RunnerSpec, workdir: Path, case: Arrays) -> Iterator[Side]:
+    """Yield the side that fits the artifact; ``case`` is run once where the values are only known after running.
 
     Raises:
         UsageError: no layers of such an artifact can be looked at.
@@ -58,13 +59,15 @@ def open_side(spec: RunnerSpec, workdir: Path, case: Arrays) -> Side:
     """
     kind = recognize(spec.path).kind
     if kind == "onnx":
-        return OnnxSide(spec, workdir, read_onnx(Path(spec.path)))
-    if kind in ("torchscript", "pt2", "factory", "folder"):
-        return torch_side(spec, workdir, kind, case)
-    raise UsageError(
-        f"{spec.path}: layers of {kind} cannot be looked into",
-        expected="ONNX, TorchScript, .pt2, or package.module:factory that returns a torch.nn.Module",
-    )
+        yield OnnxSide(spec, workdir, read_onnx(Path(spec.path)))
+    elif kind in ("torchscript", "pt2", "factory", "folder"):
+        with worker_session(spec, workdir, WORKER, {"kind": kind}) as session:
+            yield torch_side(spec, workdir, kind, case, session)
+    else:
+        raise UsageError(
+            f"{spec.path}: layers of {kind} cannot be looked into",
+            expected="ONNX, TorchScript, .pt2, or package.module:factory that returns a torch.nn.Module",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class TorchSide:
     workdir: Path
     kind: str
     case: Arrays
+    session: Session
     graph: Graph
     notes: tuple[str, ...]
 
@@ -137,8 +141,7 @@ class TorchSide:
     @contextmanager
     def open(self, names: Sequence[str]) -> Iterator[Run]:
         """Yield the function that runs one case; see `Side.open`."""
-        with worker_session(self.spec, self.workdir, WORKER, {"kind": self.kind}) as session:
-            yield lambda inputs, variant: _run(session, inputs, variant, self.name)
+        yield lambda inputs, variant: _run(self.session, inputs, variant, self.name)
 
     def weights(self, names: Sequence[str]) -> Arrays:
         """Return the parameters and buffers called ``names``."""
@@ -150,15 +153,14 @@ class TorchSide:
 WORKER = "run_torch_layers.py"
 
 
-def torch_side(spec: RunnerSpec, workdir: Path, kind: str, case: Arrays) -> TorchSide:
+def torch_side(spec: RunnerSpec, workdir: Path, kind: str, case: Arrays, session: Session) -> TorchSide:
     """Return the side of a PyTorch policy, having run one case to learn what its values are.
 
     Raises:
         RunnerError: it cannot be loaded or run, or has no layers.
     """
-    with worker_session(spec, workdir, WORKER, {"kind": kind}) as session:
-        arrays = _run(session, case, "base", spec.name)
-        told = session.info.environment
+    arrays = _run(session, case, "base", spec.name)
+    told = session.info.environment
     values = tuple(
         Value(
             name=layer["name"],
@@ -176,7 +178,7 @@ def torch_side(spec: RunnerSpec, workdir: Path, kind: str, case: Arrays) -> Torc
         raise RunnerError(f"{spec.name}: it has no layers that can be looked into")
     skipped = told.get("skipped") or []
     notes = (f"{spec.name}: {len(skipped)} values were too large to be kept",) if skipped else ()
-    return TorchSide(spec, workdir, kind, case, Graph(tuple(told["graph_inputs"]), values), notes)
+    return TorchSide(spec, workdir, kind, case, session, Graph(tuple(told["graph_inputs"]), values), notes)
 
 
 def _moving(values: tuple[Value, ...], inputs: Sequence[str]) -> tuple[Value, ...]:

@@ -197,7 +197,7 @@ def _script_layer(node: Any, out: Any, paths: dict[str, str]) -> dict[str, Any]:
         "op": node.kind().split("::")[-1],
         "inputs": [n for n in fed if n not in paths],
         "weights": weights,
-        "scopes": _scopes(home),
+        "scopes": [home] if home else [],  # of the modules around it the graph does not tell the last value
         "node": f"{node.kind()} {home or out.debugName()}",
     }
 
