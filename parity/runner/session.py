@@ -82,15 +82,11 @@ class WorkerSession:
         self._process.stop()
 
     def _request(self, block: Block, variant: Variant, repeat: bool) -> dict[str, Any]:
-        import numpy as np
-
         number = next(self._ids)
         files = {}
         for k, (name, array) in enumerate(block.inputs.items()):
-            files[name] = f"{number}-in-{k}.npy"
             try:
-                plain = array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # exact; .npy has none
-                np.save(self._folder / files[name], plain, allow_pickle=False)
+                files[name] = _write(self._folder, f"{number}-in-{k}.npy", array)
             except OSError as e:
                 raise OutputError(
                     f"{self._folder}: inputs cannot be written: {e.strerror or e}", remedy="free some disk space"
@@ -150,6 +146,19 @@ class WorkerSession:
         with path.open("rb") as f:
             f.seek(block.offset)
             return np.frombuffer(f.read(size), dtype).reshape(shape)
+
+
+def _write(folder: Path, file: str, array: Array) -> dict[str, Any]:
+    """Write an input block as `.npy` and return where its values lie."""
+    import numpy as np
+
+    plain = array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # exact; `.npy` has no bfloat16
+    plain = np.ascontiguousarray(plain)
+    with (folder / file).open("wb") as f:
+        np.lib.format.write_array_header_2_0(f, np.lib.format.header_data_from_array_1_0(plain))
+        offset = f.tell()
+        plain.tofile(f)
+    return {"file": file, "offset": offset, "shape": list(plain.shape), "dtype": plain.dtype.str}
 
 
 def learn(info: SessionInfo, event: Mapping[str, Any]) -> SessionInfo:

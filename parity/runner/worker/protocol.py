@@ -7,7 +7,7 @@ appends one row per case, so what was measured survives its death.
 
     > {"op": "open", "path": ..., "kind": ..., ...}
     < {"event": "opened", "info": {...}}
-    > {"op": "run", "id": 3, "variant": "base", "n": 64, "inputs": {"obs": "3-in-0.npy"}, "repeat": false}
+    > {"op": "run", "id": 3, "variant": "base", "n": 64, "inputs": {"obs": {"file": "3-in-0.npy", ...}}}
     < {"event": "block", "name": "action", "file": "3-out-0.npy", "start": 0, "offset": 128, "shape": [1, 2], ...}
     < {"event": "case", "i": 0, "s": 0.0012}                     after every case
     < {"event": "done", "differs": {}, "stateful": null, ...}    or instead, at any time:
@@ -181,7 +181,7 @@ def _run(channel: _Channel, policy: Policy, request: dict[str, Any]) -> None:
     import numpy as np
 
     folder, n = Path(request["folder"]), int(request["n"])
-    inputs = {name: _load(folder / file) for name, file in request["inputs"].items()}
+    inputs = {name: _load(folder, lies) for name, lies in request["inputs"].items()}
     call = policy.call(request["variant"])
     writer = _Writer(channel, folder, "{}-out".format(request["id"]), n)
     differs: dict[str, float] = {}
@@ -208,12 +208,15 @@ def _run(channel: _Channel, policy: Policy, request: dict[str, Any]) -> None:
     channel.send(dict(policy.learnt(), event="done", differs=differs))
 
 
-def _load(file: Path) -> Any:
+def _load(folder: Path, lies: dict[str, Any]) -> Any:
+    """Return an input block ``(N, B, ...)``, mapped if it is large; the request says where in its file it lies."""
     import numpy as np
 
-    if file.stat().st_size < 1 << 20:
-        return np.load(str(file), allow_pickle=False)
-    return np.load(str(file), mmap_mode="r", allow_pickle=False)
+    path, dtype, shape = str(folder / lies["file"]), np.dtype(lies["dtype"]), tuple(lies["shape"])
+    count = int(np.prod(shape, dtype=np.int64))
+    if count * dtype.itemsize < 1 << 20:
+        return np.fromfile(path, dtype, count, offset=lies["offset"]).reshape(shape)
+    return np.memmap(path, dtype, "r", lies["offset"], shape)
 
 
 def _compare(first: dict[str, Any], second: dict[str, Any], differs: dict[str, float]) -> None:
