@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,24 @@ import click
 @click.option("--json", "json_file", metavar="FILE", help="Write report.json to FILE; '-' is the standard output.")
 def command(reference: str, candidate: str, **options: Any) -> int:
     """Compare two artifacts and return the exit code."""
+    from contextlib import ExitStack
+
     from parity.cli.judging import judge_now, load_settings, show
+    from parity.report.write import OutputFolder
 
     config = load_settings(reference, candidate, options)
-    with tempfile.TemporaryDirectory(prefix="parity-") as work:
+    with ExitStack() as exits:
+        held = exits.enter_context(OutputFolder(options["out"])) if options["out"] else None
+        work = exits.enter_context(tempfile.TemporaryDirectory(prefix="parity-"))
         outcome = judge_now(config, Path.cwd(), Path(work), strict=True, layers=options["layers"])
-    return show(outcome, out=options["out"], json_file=options["json_file"])
+        outcome.report["reproduce"] = [again(reference, candidate, options)]
+        show(outcome, out=held.path if held else None, json_file=options["json_file"])
+    return outcome.exit_code
+
+
+def again(reference: str, candidate: str, options: Mapping[str, Any]) -> str:
+    """Return the command line that makes this comparison again."""
+    flags = {"config": "--config", "inputs": "--inputs", "cases": "--cases", "worst": "--worst", "seed": "--seed"}
+    flags |= {"precision": "--precision", "timeout": "--timeout"}
+    told = [part for key, flag in flags.items() if options[key] is not None for part in (flag, str(options[key]))]
+    return shlex.join(["parity", "compare", reference, candidate, *told, *(["--layers"] if options["layers"] else [])])

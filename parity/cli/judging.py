@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from parity.errors import ParityError
 from parity.release.config import Config, load_config, parse_config
 from parity.release.execute import execute
 from parity.release.explain import explain
@@ -47,15 +46,8 @@ def load_settings(reference: str, candidate: str, options: Mapping[str, Any]) ->
     """
     base = load_config(options["config"]) if options["config"] else None
     given = base.model_dump(exclude_unset=True) if base else {}
-    if base and len(base.candidate) == 1:
-        name = base.candidate[0].name
-    else:
-        name = (
-            next((c.name for c in base.candidate if c.path and Path(c.path).name == Path(candidate).name), "candidate")
-            if base
-            else "candidate"
-        )
-    own = next((c for c in given.get("candidate", []) if c["name"] == name), {})
+    name = _candidate_named(base, candidate)
+    own: dict[str, Any] = next((c for c in given.get("candidate", []) if c["name"] == name), {})
     kept = {k: v for k, v in own.items() if k not in ("path", "command", "runner")}
     cases = dict(given.get("cases") or {})
     cases |= {
@@ -80,6 +72,15 @@ def load_settings(reference: str, candidate: str, options: Mapping[str, Any]) ->
     if cases:
         data["cases"] = cases
     return parse_config(data, "compare")
+
+
+def _candidate_named(base: Config | None, path: str) -> str:
+    """Return the name of the candidate that the configuration means by ``path``: its only one, or that of this file."""
+    if base is None:
+        return "candidate"
+    if len(base.candidate) == 1:
+        return base.candidate[0].name
+    return next((c.name for c in base.candidate if c.path and Path(c.path).name == Path(path).name), "candidate")
 
 
 def judge_now(
@@ -142,31 +143,22 @@ def _timings(clock: Mapping[str, float], facts: Mapping[str, Facts]) -> dict[str
     return {"seconds": steps, "sides": {n: {"calls": f.calls, **f.seconds} for n, f in facts.items()}}
 
 
-def show(outcome: Outcome, *, out: Path | None, json_file: str | None) -> int:
-    """Print the report, write it where asked, and return the exit code.
+def show(outcome: Outcome, *, out: Path | None, json_file: str | None) -> None:
+    """Write the report where asked, and print it; with ``json_file`` "-" the JSON alone goes to the standard output.
 
     Raises:
         OutputError: it could not be written.
     """
+    from parity.report.json_file import encode, write_json
     from parity.report.terminal import print_report
+    from parity.report.write import write_all
 
     if out is not None:
-        from parity.report.write import OutputFolder, write_all
-
-        with OutputFolder(out) as held:
-            write_all(outcome.report, outcome.timings, held.path)
+        write_all(outcome.report, outcome.timings, out)
     if json_file == "-":
-        from parity.report.json_file import encode
-
         sys.stdout.buffer.write(encode(outcome.report))
         sys.stdout.flush()
-    else:
-        if json_file is not None:
-            from parity.report.json_file import write_json
-
-            write_json(outcome.report, Path(json_file))
-        print_report(outcome.report)
-    return outcome.exit_code
-
-
-__all__ = ["Outcome", "ParityError", "judge_now", "load_settings", "show"]
+        return
+    if json_file is not None:
+        write_json(outcome.report, Path(json_file))
+    print_report(outcome.report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -37,12 +38,18 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
     baseline = read_json(options["baseline"]) if options["baseline"] else None
     again = rejudge(read_json(options["source"]), config) if options["source"] else None  # before a folder is emptied
     out = options["out"] or Path("reports") / _folder_name(config.release.name)
+    report: dict[str, Any]
+    timings: dict[str, Any]
     with OutputFolder(out, partial=filtered) as held:
         if again is not None:
             report, timings = again, {"seconds": {}}
         else:
             outcome = _run(config, root, options)
             report, timings = outcome.report, outcome.timings
+        report["reproduce"] = [
+            shlex.join(["parity", "run", str(path)]),
+            shlex.join(["parity", "inspect", *_paths(report)]),
+        ]
         _scope(report, partial=options["partial"])
         if baseline is not None:
             report["baseline"] = against(report, baseline)
@@ -50,6 +57,10 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
         print_report(report)
         print(f"report: {held.path / 'report.html'}", file=sys.stderr)
     return Verdict(report["verdict"]).exit_code
+
+
+def _paths(report: Mapping[str, Any]) -> list[str]:
+    return [a["path"] for a in report["artifacts"] if a["kind"] not in ("command", "factory")]
 
 
 def _folder_name(name: str) -> str:
@@ -97,4 +108,3 @@ def _scope(report: dict[str, Any], *, partial: bool) -> None:
         report["verdict"] = Verdict.NOT_JUDGED.value
         text = f"only {scope['selected']} of {scope['planned']} planned comparisons were selected"
         report["reasons"] = [f"{text} (say --partial to pass on these)", *report["reasons"]]
-

@@ -198,14 +198,13 @@ def _dims(reference: Array, candidate: Array, left_out: Array | None) -> dict[st
         gap = np.where(kept, every, 0.0)
         squares = np.where(finite, (b - a) ** 2, 0.0).sum(axis=0)
         reference_squares = np.where(finite, a * a, 0.0).sum(axis=0)
-    some = np.isfinite(a).any(axis=0)
     low = np.where(np.isfinite(a), a, np.inf).min(axis=0)
     high = np.where(np.isfinite(a), a, -np.inf).max(axis=0)
     return {
         "max_abs": gap.max(axis=0).tolist(),
         "max_abs_all": every.max(axis=0).tolist(),
-        "ref_min": [float(v) if s else None for v, s in zip(low, some, strict=True)],
-        "ref_max": [float(v) if s else None for v, s in zip(high, some, strict=True)],
+        "ref_min": [float(v) if np.isfinite(v) else None for v in low],
+        "ref_max": [float(v) if np.isfinite(v) else None for v in high],
         "sum_sq_diff": squares.tolist(),
         "sum_sq_ref": reference_squares.tolist(),
         "n": int(a.shape[0]),

@@ -193,7 +193,7 @@ def _cases(
     cases, findings = list(made.cases), list(made.findings)
     nominal = [c for c in cases if c.profile == "nominal"]
     if batch == 1 and len(nominal) >= BATCH and _all_dynamic(contract, candidates):
-        joined = batch_case(nominal[:BATCH], BATCH)
+        joined = batch_case(nominal[:BATCH], BATCH, contract.inputs)
         last = max(i for i, c in enumerate(cases) if c.profile == "nominal")
         cases.insert(last + 1, joined)
         return cases, {joined.id: tuple(c.id for c in nominal[:BATCH])}, findings

@@ -87,7 +87,7 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         timeout_s=table.timeout_s,
         memory_limit=None if table.memory_limit_mb is None else table.memory_limit_mb << 20,
     )
-    extra = {
+    extra: dict[str, Any] = {
         "declared": table.precision,
         "noise": tuple(table.noise),
         "pipeline": getattr(table, "pipeline", None),
