@@ -46,6 +46,7 @@ class Diff:
         worst_index: place of the largest |Δ|; the first of several.
         worst_values: reference and candidate there.
         first_nonfinite: place of the first NaN or Inf mismatch.
+        max_reference: largest |reference| over what was compared.
         dim_max_abs: ``(D,)``, over all but the last axis, as are all ``dim_*``; None where D is above 65,536.
         dim_ref_min: smallest compared value of the reference; NaN in a dimension where nothing was compared.
         dim_ref_max: largest.
@@ -79,6 +80,7 @@ class Diff:
     worst_index: tuple[int, ...] | None = None
     worst_values: tuple[float, float] | None = None
     first_nonfinite: tuple[int, ...] | None = None
+    max_reference: float | None = None
     dim_max_abs: Array | None = field(default=None, compare=False, repr=False)
     dim_ref_min: Array | None = field(default=None, compare=False, repr=False)
     dim_ref_max: Array | None = field(default=None, compare=False, repr=False)
@@ -176,6 +178,7 @@ def _scalars(moments: Moments) -> dict[str, Any]:
         "mean_abs": float(moments.sum_abs / n),
         "rmse": float(np.sqrt(moments.sum_square / n)),
         "rel": rel,
+        "max_reference": float(moments.max_reference),
         "max_rel": float(moments.max_rel) if related else None,
         "mean_rel": float(moments.sum_rel / related) if related else None,
         "cosine_min": moments.cosine_min if rows else None,
