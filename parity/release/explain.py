@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ MAX_ELEMENTS = 1 << 22
 def explain(prepared: Prepared, folder: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Finding], str | None]:
     """Return findings that name why candidates differ, and the one line to put before the numbers.
 
+    They explain a verdict and never make one: none is an error.
+
     Args:
         prepared: the release.
         folder: its evidence.
@@ -40,7 +43,7 @@ def explain(prepared: Prepared, folder: Path, rows: Sequence[Mapping[str, Any]])
         own = [f.for_candidate(side.name) for f in static]
         own += [finding_of(e, output, side.name) for output, e in explained]
         cause = likely_cause(own, [e for _, e in explained])
-        findings += own
+        findings += [replace(f, severity="warning") if f.severity == "error" else f for f in own]
         if cause:
             causes.append(cause if len(prepared.candidates) == 1 else f"{side.name}: {cause}")
     return findings, "; ".join(causes) or None

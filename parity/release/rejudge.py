@@ -15,6 +15,7 @@ from parity.release.decide import Terms, decide
 from parity.release.judge import budgets_of, conclude, difference_findings
 
 REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE010")  # follow from budgets and waivers
+EXPLAINED = ("DIAG", "WEIGHT")
 JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget")
 
 
@@ -43,7 +44,11 @@ def rejudge(report: Mapping[str, Any], config: Config, today: dt.date | None = N
         own = [r for r in fresh["comparisons"] if r["candidate"] == name]
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
-    return conclude(fresh, kept, config.waiver, today or dt.date.today())
+    judged = conclude(fresh, kept, config.waiver, today or dt.date.today())
+    if judged["verdict"] != "FAIL":  # what explained the failure explains nothing now
+        judged["findings"] = [f for f in judged["findings"] if not f["code"].startswith(EXPLAINED)]
+        judged["cause"] = None
+    return judged
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
