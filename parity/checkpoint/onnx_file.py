@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity.artifact import recognize
 from parity.checkpoint.onnx_data import Span, external_span
+from parity.checkpoint.onnx_text import check_texts
 from parity.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def open_onnx(path: str | Path) -> OnnxFile:
         raise ArtifactError(
             f"{path}: not a readable ONNX model ({str(e) or 'corrupt protobuf'})", remedy=REMEDY
         ) from None
+    check_texts(path, model)
     _check_model(path, model)
     initializers = model.graph.initializer
     if len(initializers) != len(spans):

@@ -16,7 +16,7 @@ from parity.errors import ArtifactError
 if TYPE_CHECKING:
     from parity.tensor import Array
 
-MAX_VISITED = 3_000_000
+MAX_VISITED = 500_000
 MAX_DEPTH = 64
 # What training keeps beside the weights. Its tensors have the weights' shapes but are none.
 _TRAINING_STATE = re.compile(
@@ -66,10 +66,12 @@ def _walk(root: Any, storages: Storages, where: str) -> Iterator[tuple[tuple[str
         visited += 1
         if visited > MAX_VISITED:
             raise ArtifactError(f"{where}: the tree repeats itself without end (over {MAX_VISITED} nodes)")
-        weight = tensor_of(node, ".".join(path), storages, where) or _numpy_weight(node, ".".join(path), where)
-        if weight is not None:
-            yield path, weight
-            continue
+        if isinstance(node, Record):
+            name = ".".join(path)
+            weight = tensor_of(node, name, storages, where) or _numpy_weight(node, name, where)
+            if weight is not None:
+                yield path, weight
+                continue
         if id(node) in above or len(above) >= MAX_DEPTH:
             continue
         below = (*above, id(node))
