@@ -14,8 +14,10 @@ from typing import Any, Literal
 from parity.contract.disagree_tensors import elements
 from parity.contract.disagreement import Disagreement, Kind, Sides
 from parity.contract.model import Contract
+from parity.finding import Severity
 
-ROUNDED = 5.01e-4  # some exporters write three decimals
+FLOAT32 = 1e-6  # a relative gap that storing a number in float32 explains
+SLIGHT = 0.01  # a relative gap that matters to no robot, where it comes from rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ def _compare(
     left, right = sides.names
     x, y = [float(v) for v in a], [float(v) for v in b]
     labels: Sequence[str] = joints[0]
-    if len(x) == len(y) > 1 and sorted(joints[0]) == sorted(joints[1]) and len(joints[1]) == len(y):
+    same = sorted(joints[0]) == sorted(joints[1]) and len(set(joints[0])) == len(joints[0])
+    if len(x) == len(y) == len(joints[0]) > 1 and same:
         y = [y[joints[1].index(j)] for j in joints[0]]  # the same joints in another order: compare by name
     if len(x) != len(y) and 1 not in (len(x), len(y)):
         text = f"{concept.words}: {len(x)} numbers in {left}, {len(y)} in {right}"
@@ -114,18 +117,33 @@ def _compare(
         return
     n = max(len(x), len(y))
     x, y = x * n if len(x) == 1 else x, y * n if len(y) == 1 else y
-    gaps = [math.inf if math.isnan(u) or math.isnan(v) else abs(u - v) for u, v in zip(x, y, strict=True)]
-    at = max(range(n), key=gaps.__getitem__)
-    if gaps[at] <= 1e-6 * max(abs(x[at]), abs(y[at])):
+    gaps = [_gap(u, v) for u, v in zip(x, y, strict=True)]
+    if not any(gaps):
         return
-    rounded = concept.type == "numbers" and gaps[at] <= ROUNDED
+    at = max(range(n), key=gaps.__getitem__)
+    rounded = concept.type == "numbers" and all(_is_rounded(u, v) for u, v, g in zip(x, y, gaps, strict=True) if g)
     place = f" of {labels[at]}" if len(labels) == n > 1 else (f"[{at}]" if n > 1 else "")
     unit = " Hz" if concept.kind == "control_rate" else ""
     text = f"{concept.words}{place}: {x[at]:.6g}{unit} in {left}, {y[at]:.6g}{unit} in {right}"
-    off = sum(g > ROUNDED for g in gaps)
-    text += " (rounded on export)" if rounded else (f"; {off} of {n} differ" if n > 1 else "")
-    where = f"{concept.words}{place}"
-    yield sides.disagree(concept.kind, where, list(a), list(b), text, "info" if rounded else "error")
+    text += f"; {sum(map(bool, gaps))} of {n} differ" if n > 1 else ""
+    text += " (rounded on export)" if rounded else ""
+    severity: Severity = "error" if not rounded else ("info" if gaps[at] <= SLIGHT else "warning")
+    yield sides.disagree(concept.kind, f"{concept.words}{place}", list(a), list(b), text, severity)
+
+
+def _gap(x: float, y: float) -> float:
+    """Return how far two numbers are apart, of the larger one; 0 within float32's rounding, infinite for NaN."""
+    if x == y:
+        return 0.0
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return math.inf
+    gap = abs(x - y) / max(abs(x), abs(y))
+    return gap if gap > FLOAT32 else 0.0
+
+
+def _is_rounded(x: float, y: float) -> bool:
+    """Whether one of two numbers is the other with three decimals, as some exporters write them."""
+    return math.isfinite(x) and math.isfinite(y) and any(abs(round(u, 3) - v) < 1e-9 for u, v in ((x, y), (y, x)))
 
 
 def _find(metadata: Any, keys: Sequence[str]) -> Any:

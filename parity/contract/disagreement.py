@@ -58,13 +58,13 @@ ADAPTER_AMBIGUOUS = "INSP030"  # how two artifacts split or order one vector can
 ADAPTER_BY_POSITION = "INSP031"  # tensors were matched by position or shape, because their names say nothing
 
 REMEDIES: dict[Kind, str] = {
-    "name": "nothing to do for `parity compare`, which matches them; in parity.toml: [adapter.<candidate>] rename",
+    "name": "nothing, where it is the same tensor; else name the pairs in [adapter.<candidate>] rename",
     "order": "check that whoever calls the artifact passes its inputs by name, not by position",
     "batch": "compare at a batch size that both take, or export with a dynamic batch axis",
     "dtype": 'if a lower class is meant, declare it: precision = "float16" in the candidate\'s table',
     "chunk": "cut the executed steps out of the trajectory, inside the exported graph or in what calls it",
     "elements": "reorder in [adapter.<candidate>] (permute), or export again from the right robot description",
-    "range": "find out which statistics the weights were trained with; `parity stats` compares the files",
+    "range": "find out which statistics the weights were trained with, and export the other again",
 }
 
 

@@ -299,9 +299,20 @@ def test_numbers_per_joint_are_compared_by_joint() -> None:
     assert {d.kind for d in disagreements(WALK, wrong)} == {"elements", "action_scale"}
 
 
-def test_numbers_rounded_on_export_are_worth_knowing() -> None:
-    found = disagreements(robot(action_scale=[0.547546, 0.35]), replace(WALK, metadata={"action_scale": "0.548,0.350"}))
-    assert [(d.kind, d.severity) for d in found] == [("action_scale", "info")]
+@pytest.mark.parametrize(
+    ("exact", "written", "severity"),
+    [
+        ([0.547546, 0.35], "0.548,0.350", "info"),
+        ([0.547546, 0.35], "0.547,0.350", "error"),  # cut off, not rounded
+        ([0.0746, 0.0004], "0.075,0.000", "warning"),  # rounded to nothing
+        ([1000.0, 0.0014], "1000.0004,0.001", "warning"),  # a slight gap of a large number hides no other
+        ([0.25, 0.25], "0.25000001,0.25", None),  # float32
+    ],
+)
+def test_numbers_rounded_on_export(exact: list[float], written: str, severity: str | None) -> None:
+    for a, b in ((exact, written), (written, exact)):
+        found = disagreements(robot(action_scale=a), replace(WALK, metadata={"action_scale": b}))
+        assert [(d.kind, d.severity) for d in found] == ([("action_scale", severity)] if severity else [])
 
 
 @pytest.mark.parametrize(
