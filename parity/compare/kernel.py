@@ -116,10 +116,10 @@ def measure(
     """
     found = gap_of(a, b, scratch)
     guarded = found.gap.dtype != WIDE and any(v.dtype.kind == "f" and v.dtype.itemsize >= 8 for v in (a, b))
-    moments = _moments(found, start, width, scratch, guarded)
+    moments = _moments(found, b, start, width, scratch, guarded)
     if moments is None:
         found = wide_gap(a, b, found.left_out)
-        moments = _moments(found, start, width, scratch, False)
+        moments = _moments(found, b, start, width, scratch, False)
     assert moments is not None
     if found.left_out is not None:
         moments.holes = _holes(a, b, found.left_out, start)
@@ -130,13 +130,13 @@ def measure(
     return moments, found
 
 
-def _moments(found: Gap, start: int, width: int, scratch: Scratch, guarded: bool) -> Moments | None:
+def _moments(found: Gap, native: Array, start: int, width: int, scratch: Scratch, guarded: bool) -> Moments | None:
     """Return the moments of a shard; None where ``guarded`` and float64 is too narrow for its squares."""
     n = found.gap.size
     shape = (n // width, width) if width <= n else (1, n)
     x, y = found.candidate.reshape(shape), found.reference.reshape(shape)
     kept = None if found.left_out is None else ~found.left_out
-    dims = _dimensions(found, kept, width if width <= n else 1)
+    dims = _dimensions(found, kept, width if width <= n else 1, native)
     xx, yy, xy = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", y, y), np.einsum("ij,ij->i", x, y)
     if guarded and not (
         np.isfinite(xx.sum() + yy.sum() + dims.sum_square_gap.sum())
@@ -168,10 +168,10 @@ def _kept_all(squares: Array, largest: Callable[[], Array]) -> bool:
     return not small.any() or not (largest()[small] > 0).any()
 
 
-def _dimensions(found: Gap, kept: Array | None, width: int) -> Dimensions:
+def _dimensions(found: Gap, kept: Array | None, width: int, native: Array) -> Dimensions:
     gap, y = found.gap.reshape(-1, width), found.reference.reshape(-1, width)
     if kept is None:
-        low = high = y
+        low = high = native.reshape(-1, width) if native.dtype == np.float32 else y  # half the memory to go through
         count = np.full(width, gap.shape[0], np.int64)
     else:
         kept = kept.reshape(-1, width)

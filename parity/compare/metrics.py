@@ -15,7 +15,7 @@ unless the other side is the infinity of the same sign. Shapes never broadcast: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from parity.compare.moments import Moments
 from parity.compare.shards import Pair, layout, thread_count
 from parity.compare.streaming import Streaming
-from parity.compare.ulp import coarser_dtype
+from parity.compare.ulp import coarser_dtype, dtype_name
 from parity.errors import ParityError
 from parity.tensor import ArraySource
 
@@ -135,23 +135,27 @@ def measured(
     for source, side in ((a, "candidate"), (b, "reference")):
         _check_numeric(source.dtype, side)
     cuts = layout(tuple(b.shape))
-    plain = Diff(tuple(b.shape), b.dtype.name, tuple(a.shape), a.dtype.name, cuts.size)
-    if a.shape != b.shape or cuts.size == 0:
-        return plain
-    pair = Pair(a, b)
-    passes = Streaming(pair, cuts, coarser_dtype(a.dtype, b.dtype), threads)
+    shape = tuple(b.shape)
+    header: dict[str, Any] = {
+        "shape": shape,
+        "dtype": dtype_name(b.dtype),
+        "candidate_shape": tuple(a.shape),
+        "candidate_dtype": dtype_name(a.dtype),
+        "size": cuts.size,
+    }
+    if shape != tuple(a.shape) or cuts.size == 0:
+        return Diff(**header)
+    passes = Streaming(Pair(a, b), cuts, coarser_dtype(a.dtype, b.dtype), threads)
     with np.errstate(all="ignore"):
         moments = passes.moments(percentiles=percentiles)
-        found = replace(plain, **_counts(moments, plain.shape), **_dimensions(moments))
+        found = header | _counts(moments, shape) | _dimensions(moments)
         if moments.compared == 0:
-            return found
-        found = replace(found, **_scalars(moments))
+            return Diff(**found)
+        found |= _scalars(moments)
         if percentiles:
-            p50, p99 = passes.percentiles(moments)
-            found = replace(found, p50_abs=p50, p99_abs=p99)
+            found["p50_abs"], found["p99_abs"] = passes.percentiles(moments)
         index, expected, actual = passes.worst(moments)
-    values = (_number(expected), _number(actual))
-    return replace(found, worst_index=_place(index, plain.shape), worst_values=values)
+    return Diff(**found, worst_index=_place(index, shape), worst_values=(_number(expected), _number(actual)))
 
 
 def _counts(moments: Moments, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -208,7 +212,7 @@ def _place(index: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _number(value: Any) -> float:
-    return int(value) if np.asarray(value).dtype.kind in "iub" else float(value)
+    return int(value) if value.dtype.kind in "iub" else float(value)
 
 
 def _check_numeric(dtype: np.dtype[Any], side: str) -> None:

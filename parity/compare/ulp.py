@@ -6,6 +6,7 @@ integer with sign and magnitude, number the representable values in order (IEEE 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,16 @@ SIGNED: dict[int, np.dtype[Any]] = {8: np.dtype(np.int64), 4: np.dtype(np.int32)
 UNSIGNED: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint64), 4: np.dtype(np.uint32), 2: np.dtype(np.uint16)}
 
 
+@cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return NumPy's name of a dtype, which NumPy takes its time to make."""
+    return dtype.name
+
+
+@cache
 def coarser_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any] | None:
     """Return the coarser of two float dtypes, or None where either is not a float that this counts in."""
-    if a.name not in FINE_TO_COARSE or b.name not in FINE_TO_COARSE:
+    if not {a.name, b.name} <= set(FINE_TO_COARSE):
         return None
     return max(a, b, key=lambda d: FINE_TO_COARSE.index(d.name)).newbyteorder("=")
 

@@ -142,5 +142,5 @@ def test_onnx_node_cases(corpus: Path) -> None:
         stored = entry.get("max_abs")
         if isinstance(stored, int | float) and np.isfinite(stored) and stored == pytest.approx(largest, rel=1e-6):
             agreed += 1
-    print(compared, agreed)
-    assert compared > 1000
+    assert compared > 1400
+    assert agreed > 1200  # cases whose stored max_abs, by another program, is ours
