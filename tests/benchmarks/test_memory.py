@@ -1,0 +1,30 @@
+"""A comparison takes constant memory, however large the files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bench_memory import compare, make_pair
+
+LIMIT_MB = 400
+
+
+def test_forty_times_the_data_takes_no_more_memory(tmp_path: Path) -> None:
+    small = compare(make_pair(tmp_path, 4 << 20))
+    large = compare(make_pair(tmp_path, 160 << 20))
+    assert large["peak_mb"] < small["peak_mb"] + 100  # the two files hold 320 MB
+    assert large["peak_mb"] < LIMIT_MB
+    assert large["diff"]["size"] == 40 << 20
+    assert large["diff"]["max_abs"] > 0
+    assert large["diff"]["p50_abs"] is not None
+
+
+@pytest.mark.soak
+def test_two_files_of_2_gb_under_400_mb(tmp_path: Path) -> None:
+    found = compare(make_pair(tmp_path, 2 << 30))
+    assert found["diff"]["compared"] == (2 << 30) // 4
+    assert found["peak_mb"] < LIMIT_MB
