@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from parity.cli.output import json_option
+
 
 @click.command(
     "compare",
@@ -33,14 +35,16 @@ import click
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write report.html, report.json and the rest into this folder."
 )
-@click.option("--json", "json_file", metavar="FILE", help="Write report.json to FILE; '-' is the standard output.")
+@json_option()
 def command(reference: str, candidate: str, **options: Any) -> int:
     """Compare two artifacts and return the exit code."""
     from contextlib import ExitStack
 
     from parity.cli.judging import judge_now, load_settings, show
+    from parity.cli.output import claim
     from parity.report.write import OutputFolder
 
+    claim(options["json_file"])
     config = load_settings(reference, candidate, options)
     with ExitStack() as exits:
         held = exits.enter_context(OutputFolder(options["out"])) if options["out"] else None

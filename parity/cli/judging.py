@@ -115,8 +115,8 @@ def judge_now(
     rows = (measured or (lambda f, p: measure_all(f, p.plan)))(folder, prepared)
     document = judge(prepared, config, facts, rows)
     clock["judged"] = time.perf_counter()
-    if document["verdict"] == "FAIL":
-        found, cause = explain(prepared, folder, document["comparisons"])
+    if document["verdict"] != "PASS":
+        found, cause = explain(prepared, folder, document)
         if layers:
             found += layer_findings(prepared, folder, document["comparisons"])
         document = judge(prepared, config, facts, rows, extra=found)
@@ -149,6 +149,7 @@ def show(outcome: Outcome, *, out: Path | None, json_file: str | None) -> None:
     Raises:
         OutputError: it could not be written.
     """
+    from parity.cli.output import people
     from parity.report.json_file import encode, write_json
     from parity.report.terminal import print_report
     from parity.report.write import write_all
@@ -158,7 +159,6 @@ def show(outcome: Outcome, *, out: Path | None, json_file: str | None) -> None:
     if json_file == "-":
         sys.stdout.buffer.write(encode(outcome.report))
         sys.stdout.flush()
-        return
-    if json_file is not None:
+    elif json_file is not None:
         write_json(outcome.report, Path(json_file))
-    print_report(outcome.report)
+    print_report(outcome.report, people(json_file))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parity.errors import ParityError
+from parity.errors import ArtifactError, ParityError
 from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
 from parity.release.prepare import Prepared
@@ -96,7 +96,7 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
         facts.learn(session.info)
         prepared.check_loaded(side, facts)
     except ParityError as e:
-        facts.failure = Failure("load", str(e))
+        facts.failure = Failure("artifact" if isinstance(e, ArtifactError) else "load", str(e))
         session = None
     facts.seconds["load"] = time.perf_counter() - started
     return Live(side, session, facts)

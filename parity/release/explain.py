@@ -23,7 +23,7 @@ WITH_WEIGHTS = ("onnx", "torchscript", "pt2", "checkpoint", "safetensors", "fold
 MAX_ELEMENTS = 1 << 22
 
 
-def explain(prepared: Prepared, folder: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Finding], str | None]:
+def explain(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> tuple[list[Finding], str | None]:
     """Return findings that name why candidates differ, and the one line to put before the numbers.
 
     They explain a verdict and never make one: none is an error.
@@ -31,20 +31,24 @@ def explain(prepared: Prepared, folder: Path, rows: Sequence[Mapping[str, Any]])
     Args:
         prepared: the release.
         folder: its evidence.
-        rows: judged comparisons.
+        report: the judged release.
     """
+    rows = report["comparisons"]
+    verdicts = {c["name"]: c["verdict"] for c in report["candidates"]}
     findings: list[Finding] = []
     causes: list[str] = []
-    failed = [c for c in prepared.candidates if any(r["candidate"] == c.name and r["verdict"] == "FAIL" for r in rows)]
-    for side in failed:
+    for side in prepared.candidates:
+        if verdicts[side.name] == "PASS" or side.artifact is None:
+            continue
         weights = _weights(prepared.reference, side)
         static = static_findings(prepared.reference.contract, side.contract, weights)
-        explained = _explained(prepared, folder, side, rows)
+        failed = verdicts[side.name] == "FAIL"
+        explained = _explained(prepared, folder, side, rows) if failed else []
         own = [f.for_candidate(side.name) for f in static]
         own += [finding_of(e, output, side.name) for output, e in explained]
         cause = likely_cause(own, [e for _, e in explained])
         findings += [replace(f, severity="warning") if f.severity == "error" else f for f in own]
-        if cause:
+        if cause and failed:
             causes.append(cause if len(prepared.candidates) == 1 else f"{side.name}: {cause}")
     return findings, "; ".join(causes) or None
 
