@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from parity.artifact import recognize
+from parity.checkpoint.onnx_data import external_span
+from parity.checkpoint.onnx_file import open_onnx
 from parity.errors import ArtifactError
 from parity.runner.base import RunnerSpec, Session
 from parity.runner.options import check_options
@@ -28,6 +30,7 @@ PROVIDERS = {
     "qnn": "QNNExecutionProvider",
     "azure": "AzureExecutionProvider",
 }
+_EXTERNAL = 1  # TensorProto.DataLocation (onnx.proto)
 _OPTIONS = ("threads", "session_config", "provider_options")
 
 
@@ -57,21 +60,12 @@ def external_data(path: Path) -> list[str]:
     """Return the names of the files that hold an ONNX file's external data, sorted.
 
     Raises:
-        ArtifactError: the file is not readable ONNX, or its data is missing or outside its folder.
+        ArtifactError: the file is not readable ONNX, or its data is missing, too short, or outside its folder.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError) as e:
-        raise ArtifactError(
-            f"{path}: this is not readable ONNX ({e})", remedy="it is truncated or corrupt: export or fetch it again"
-        ) from None
-    names = sorted({e.value for t in _tensors(model.graph) for e in t.external_data if e.key == "location"})
-    for name in names:
-        _check_inside(path, name)
-    return names
+    outside = [t for t in _tensors(open_onnx(path).model.graph) if t.data_location == _EXTERNAL]
+    for tensor in outside:
+        external_span(path, tensor)
+    return sorted({e.value for t in outside for e in t.external_data if e.key == "location"})
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
@@ -83,24 +77,6 @@ def _tensors(graph: Any) -> Iterator[Any]:
                 yield attribute.t
             for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
                 yield from _tensors(inner)
-
-
-def _check_inside(path: Path, name: str) -> None:
-    parts = PurePosixPath(name).parts + PureWindowsPath(name).parts
-    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute()
-    file = path.parent / name
-    if absolute or ".." in parts or not file.resolve().is_relative_to(path.parent.resolve()):
-        raise ArtifactError(
-            f"{path}: its external data {name!r} lies outside its folder",
-            expected="a file beside the model",
-            remedy="save the model again with its data beside it",
-        )
-    if not file.is_file():
-        raise ArtifactError(
-            f"{path}: its external data {name!r} is missing",
-            expected=f"the file {name} in {path.parent}",
-            remedy="copy it there too; both files together are the model",
-        )
 
 
 RUNNER = OnnxRuntimeRunner()

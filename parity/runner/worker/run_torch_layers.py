@@ -111,7 +111,12 @@ class Layers(TorchPolicy):
                 if out.type().isSubtypeOf(tensor) and out.debugName() not in changed:
                     values.append(out)
                     described.append(_script_layer(node, out, paths))
-        self.graph_inputs = [i.debugName() for i in graph.inputs()][1:]
+        inner = [i.debugName() for i in graph.inputs()][1:]
+        names = self.loaded.keywords or inner
+        called = dict(zip(inner, names if len(names) == len(inner) else inner))  # noqa: B905 (Python 3.8)
+        for layer in described:
+            layer["inputs"] = [called.get(n, n) for n in layer["inputs"]]
+        self.graph_inputs = [called[n] for n in inner]
         self.source = "torchscript"
         outputs = len(list(graph.outputs()))
         for value in values:

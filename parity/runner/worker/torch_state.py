@@ -28,8 +28,10 @@ class Slot:
     def differs(self) -> bool:
         """Whether the place now holds something else than after loading."""
         now = getattr(self.owner, self.name, None)
+        if isinstance(now, (list, deque)) and isinstance(self.copy, (list, deque)):
+            return not _same_items(now, self.copy)
         if now is self.value and (not self.tensor or now._version == self.version):
-            return isinstance(now, (list, deque)) and not _same_items(now, self.copy)
+            return False
         if self.tensor and hasattr(now, "_version") and _equal(now, self.copy):
             self._note(now)  # touched, but as it was: nothing to put back
             return False
