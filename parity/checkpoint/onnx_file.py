@@ -154,7 +154,9 @@ class _Splitter:
                 at += 8 if wire == 1 else 4
             else:
                 self._refuse(start, f"a field of wire type {wire}")
-            if at > end or field == 0:
+            if field == 0:
+                self._refuse(start, "a field without a number")
+            if at > end:
                 self._refuse(
                     start, f"a field that claims {at - content} bytes, of which {max(end - content, 0)} are there"
                 )

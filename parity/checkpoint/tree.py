@@ -165,6 +165,8 @@ def as_bytes(node: Any) -> bytes | None:
     """Return bytes that a pickle holds; protocol 2 writes them as text to be encoded as Latin-1."""
     if isinstance(node, bytes | bytearray):
         return bytes(node)
+    if isinstance(node, Record) and node.name in ("__builtin__.bytes", "builtins.bytes") and not node.args:
+        return b""
     if isinstance(node, Record) and node.name == "_codecs.encode" and len(node.args) == 2:
         text, encoding = node.args
         if isinstance(text, str) and encoding in ("latin1", "latin-1"):

@@ -36,9 +36,10 @@ PLAIN = st.recursive(
 
 @given(PLAIN, st.integers(2, 5))
 def test_plain_data_reads_as_python_reads_it(value: Any, protocol: int) -> None:
-    if protocol == 2 and b"_codecs" in pickle.dumps(value, protocol):
+    data = pickle.dumps(value, protocol)
+    if protocol == 2 and (b"_codecs" in data or b"__builtin__" in data):
         return  # bytes in protocol 2 are a call of a codec
-    assert read(pickle.dumps(value, protocol)) == value
+    assert read(data) == value
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
