@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
 from parity.artifact import Artifact, recognize
 from parity.contract.model import Contract
-from parity.errors import ArtifactError
+from parity.errors import ArtifactError, UsageError
 
 
 class ContractReader(Protocol):
@@ -36,9 +36,24 @@ class ContractReader(Protocol):
 
 @cache
 def readers() -> tuple[ContractReader, ...]:
-    """Return all registered readers, in the order in which they are asked."""
+    """Return all registered readers, in the order in which they are asked.
+
+    Raises:
+        UsageError: one of them cannot be loaded.
+    """
     points = sorted(entry_points(group="parity.contracts"), key=lambda p: p.name)
-    return tuple(sorted((p.load() for p in points), key=lambda r: r.rank))
+    return tuple(sorted((_load(p) for p in points), key=lambda r: r.rank))
+
+
+def _load(point: EntryPoint) -> ContractReader:
+    try:
+        reader: ContractReader = point.load()
+    except Exception as e:  # whatever a third party's module does when it is imported
+        raise UsageError(
+            f"the contract reader {point.name!r} ({point.value}) cannot be loaded: {type(e).__name__}: {e}",
+            remedy="mend or uninstall the package that brings it",
+        ) from e
+    return reader
 
 
 def read_contract(path: str | Path | Artifact) -> Contract:

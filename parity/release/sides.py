@@ -134,12 +134,14 @@ def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:
     return replace(spec, runner=RUNNER_OF[artifact.kind])
 
 
-def _remedy(kind: str) -> str | None:
+def _remedy(kind: str) -> str:
     return {
         "checkpoint": "weights alone do not run: name the function that builds the policy, `package.module:factory`",
         "safetensors": "weights alone do not run: give the LeRobot folder or `package.module:factory`",
+        "json": "a configuration alone does not run: `parity inspect` shows it",
+        "yaml": "a configuration alone does not run: `parity inspect` shows it",
         "om": "record its outputs on the device and compare the trace (runner `command` or `recorded`)",
-    }.get(kind)
+    }.get(kind, "check the path")
 
 
 def _absolute(path: str | None, root: Path) -> str:

@@ -66,3 +66,16 @@ def test_all_fail_and_are_named(corpus: Path, tmp_path: Path, pair: str) -> None
     assert "0.15" in named(report, "bias")
     assert "swapped" in named(report, "swap")
     assert "constant" in named(report, "constant")
+
+
+@pytest.mark.parametrize("pair", RIGHT)
+def test_a_shifted_chunk_fails_and_is_named(corpus: Path, tmp_path: Path, pair: str) -> None:
+    right = corpus / "pairs" / pair / "policy.onnx"
+    reference = faults.chunked(right, tmp_path / "reference.onnx")
+    candidates: dict[str, tuple[Path, str | None]] = {
+        f"shift-{k}": (faults.chunked(right, tmp_path / f"shift{k}.onnx", shift=k), None) for k in (1, 4)
+    }
+    report = judge_pair(reference, candidates, tmp_path)
+    for k in (1, 4):
+        assert verdict_of(report, f"shift-{k}")[0] == "FAIL"
+        assert f"shifted by {k} step" in named(report, f"shift-{k}")

@@ -129,3 +129,32 @@ def to_int8(source: Path, target: Path) -> Path:
 
     quantize_dynamic(str(source), str(target), weight_type=QuantType.QInt8)
     return target
+
+
+def chunked(source: Path, target: Path, *, steps: int = 16, shift: int = 0) -> Path:
+    """Make a policy give a chunk ``(1, T, D)``: its actions while the observation fades in, shifted by ``shift`` steps.
+
+    Step t is the policy's action at the observation times (t + 1) / T; the steps that a shift lacks repeat the last.
+    """
+    model = onnx.load(str(source))
+    graph = model.graph
+    entry, result = graph.input[0], graph.output[0]
+    gains = ((np.arange(steps) + 1) / steps).astype(np.float32)[:, None]
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            if name == entry.name:
+                node.input[i] = "faded"
+        for i, name in enumerate(node.output):
+            if name == result.name:
+                node.output[i] = "rows"
+    order = np.clip(np.arange(steps) + shift, 0, steps - 1)
+    graph.initializer.append(numpy_helper.from_array(gains, "gains"))
+    graph.initializer.append(numpy_helper.from_array(order, "order"))
+    graph.initializer.append(numpy_helper.from_array(np.array([1, steps, width(model)]), "chunk"))
+    graph.node.insert(0, helper.make_node("Mul", [entry.name, "gains"], ["faded"]))
+    graph.node.append(helper.make_node("Gather", ["rows", "order"], ["shifted"], axis=0))
+    graph.node.append(helper.make_node("Reshape", ["shifted", "chunk"], [result.name]))
+    shape = [1, steps, width(model)]
+    result.CopyFrom(helper.make_tensor_value_info(result.name, TensorProto.FLOAT, shape))
+    onnx.save(model, str(target))
+    return target

@@ -1,0 +1,67 @@
+"""The rest of the corpus through the front door: stateful, broken, stripped, and weights that do not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from judged import judge_pair, verdict_of
+from parity.cli import main
+
+pytestmark = pytest.mark.corpus
+
+
+def test_rsl_rl_5_export_passes(corpus: Path, tmp_path: Path) -> None:
+    made = corpus / "made" / "rsl-rl"
+    report = judge_pair(made / "policy_rsl551_jit.pt", {"ort": (made / "policy_rsl551.onnx", None)}, tmp_path)
+    assert verdict_of(report, "ort") == ("PASS", [])
+
+
+def test_a_stateful_policy_is_not_called_nondeterministic(corpus: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    source = corpus / "stateful_jit" / "g1" / "motion.pt"
+    again = tmp_path / "motion.pt"
+    torch.jit.save(torch.jit.load(str(source)), str(again))
+    report = judge_pair(source, {"again": (again, None)}, tmp_path)
+    assert verdict_of(report, "again") == ("PASS", [])
+    assert report["facts"]["reference"]["stateful"]
+    assert not report["facts"]["reference"]["repeat_differs"]
+
+
+def test_a_stripped_normalizer_is_named(corpus: Path, tmp_path: Path) -> None:
+    folder = corpus / "derived" / "ogre_15af4916_pass_normaliser_stripped"
+    report = judge_pair(folder / "policy.pt", {"ort": (folder / "policy.onnx", None)}, tmp_path)
+    assert verdict_of(report, "ort")[0] == "FAIL"
+    assert "normalizer" in report["cause"]
+
+
+def test_missing_external_data_is_an_incomplete_artifact(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    right = corpus / "pairs" / "ogre_15af4916_pass" / "policy.pt"
+    code = main(["compare", str(right), str(corpus / "pairs" / "taie64_missing_external_data" / "policy.onnx")])
+    text = capfd.readouterr().err
+    assert code == 2
+    assert "go2_diyleg_walk_policy.onnx.data" in text
+
+
+@pytest.mark.parametrize(
+    "path", ["booster_t1_ckpt10000_pass/model_10000.pth", "omz_samplenet_mismatch/samplenet.pth"]
+)
+def test_weights_alone_do_not_run(corpus: Path, capfd: pytest.CaptureFixture[str], path: str) -> None:
+    right = corpus / "pairs" / "ogre_15af4916_pass" / "policy.onnx"
+    assert main(["compare", str(corpus / "pairs" / path), str(right)]) == 2
+    assert "weights alone do not run" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["om/a3c_pong_v1.om", "lerobot_stats", "unsafe_pickle", "eval_logs"])
+def test_what_is_no_policy_is_refused(corpus: Path, capfd: pytest.CaptureFixture[str], file: str) -> None:
+    path = corpus / file
+    if path.is_dir():
+        path = sorted(p for p in path.rglob("*") if p.is_file())[0]
+    assert main(["compare", str(path), str(path)]) == 2
+    assert "what to do" in capfd.readouterr().err
+
+
+def test_swapped_arguments_fail_just_as_well(corpus: Path) -> None:
+    stale = corpus / "pairs" / "ogre_e0ee1102_ros2_stale"
+    assert main(["compare", str(stale / "policy.onnx"), str(stale / "policy.pt")]) == 1
