@@ -71,7 +71,7 @@ def _contract(artifact: Artifact, program: dict[str, Any]) -> Contract:
     values = graph["tensor_values"]
     described = [s["buffer"] for s in signature["input_specs"] if "buffer" in s]
     buffers = {b["arg"]["name"]: b["buffer_name"] for b in described}
-    mutated = [s["buffer_mutation"]["buffer_name"] for s in signature["output_specs"] if "buffer_mutation" in s]
+    mutated = _mutated(signature, graph["nodes"], buffers)
     weights = {} if _is_old(artifact) else read_pt2_weights(artifact.path)
     inputs = list(_inputs(signature, values))
     if len(inputs) == 1:
@@ -101,6 +101,17 @@ def _contract(artifact: Artifact, program: dict[str, Any]) -> Contract:
         },
         findings=tuple(findings),
     )
+
+
+def _mutated(signature: Mapping[str, Any], nodes: list[dict[str, Any]], buffers: Mapping[str, str]) -> list[str]:
+    """Return the buffers that a call changes: told by the signature, or written to by an operator in place."""
+    told = [s["buffer_mutation"]["buffer_name"] for s in signature["output_specs"] if "buffer_mutation" in s]
+    for node in nodes:
+        operator = str(node["target"]).removeprefix("torch.ops.aten.").partition(".")[0]
+        if operator.endswith("_") and node["inputs"]:
+            name = node["inputs"][0]["arg"].get("as_tensor", {}).get("name", "")
+            told += [buffers[name]] if name in buffers else []
+    return list(dict.fromkeys(told))
 
 
 def _is_old(artifact: Artifact) -> bool:

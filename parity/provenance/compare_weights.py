@@ -133,14 +133,20 @@ def _quantized_from(exported: Weight, b: Array, source: Weight) -> bool:
 
 
 def is_folded_std(exported: Weight, source: Weight) -> bool:
-    """Whether a constant is a normalizer's std (or the root of its variance) with an epsilon added, or its inverse."""
+    """Whether a constant is a normalizer's std, or the root of its variance, with an epsilon added, or its inverse.
+
+    Which of the two the source is, its name says (``_var``, ``running_var``).
+    """
     if squeezed(exported.shape) != squeezed(source.shape) or source.dtype != "float32" or exported.dtype != "float32":
         return False
     x = exported.array.reshape(-1).astype(np.float64)
     y = source.array.reshape(-1).astype(np.float64)
     with np.errstate(all="ignore"):
-        options = [y + e for e in EPSILONS] + [np.sqrt(y + e) for e in EPSILONS] + [np.sqrt(y) + e for e in EPSILONS]
-        return any(_close(x, o) or _close(x, 1 / o) for o in (y, *options))
+        if "var" in source.name.rpartition(".")[2]:
+            options = [np.sqrt(y), *(np.sqrt(y + e) for e in EPSILONS), *(np.sqrt(y) + e for e in EPSILONS)]
+        else:
+            options = [y, *(y + e for e in EPSILONS)]
+        return any(_close(x, o) or _close(x, 1 / o) for o in options)
 
 
 def _close(x: Array, y: Array) -> bool:

@@ -176,7 +176,7 @@ def _partner(weight: Weight, candidates: Sequence[Weight], *, folded: bool) -> P
         if how is not None:
             return Partner(weight.name, candidate.name, how)
     if folded:
-        for candidate in candidates:
+        for candidate in sorted(candidates, key=lambda c: "var" in c.name.rpartition(".")[2]):
             if is_folded_std(weight, candidate):
                 return Partner(weight.name, candidate.name, "folded")
     if not candidates:
