@@ -31,11 +31,15 @@ PROVIDERS = {
     "azure": "AzureExecutionProvider",
 }
 _EXTERNAL = 1  # TensorProto.DataLocation (onnx.proto)
-_OPTIONS = ("threads", "session_config", "provider_options")
+_OPTIONS = ("threads", "session_config", "provider_options", "allow_fallback")
 
 
 class OnnxRuntimeRunner:
-    """The runner ``onnxruntime``. Options: ``threads``, ``session_config``, ``provider_options``."""
+    """The runner ``onnxruntime``.
+
+    Options: ``threads``, ``session_config``, ``provider_options``, and ``allow_fallback``, which accepts nodes that ran
+    on another provider than the one asked for.
+    """
 
     name = "onnxruntime"
 

@@ -29,6 +29,10 @@ DTYPES = {
     "tensor(uint64)": "uint64",
     "tensor(bool)": "bool",
 }
+# Operators that compute shapes and indices; providers for accelerators leave them to the CPU on purpose.
+SHAPE_OPS = frozenset(
+    ["Shape", "Size", "Gather", "Unsqueeze", "Squeeze", "Concat", "Cast", "Slice", "Range", "Constant", "Identity"]
+)
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -45,6 +49,11 @@ class OnnxPolicy(Policy):
         self.calls: dict[str, Call] = {}
         self.float64_by = ""
         self.session = self._session(self.data)
+        self.elsewhere: list[str] = []
+        if self.provider != "CPUExecutionProvider":
+            self.elsewhere = check_assigned(
+                self.session, self.provider, request["options"].get("allow_fallback", False)
+            )
 
     def _digest(self) -> str:
         sha = hashlib.sha256(self.data).hexdigest()
@@ -135,20 +144,14 @@ class OnnxPolicy(Policy):
             "graph_optimization": "all",
             "python": platform.python_version(),
         }
-        notes = []
-        if self.provider != "CPUExecutionProvider":
-            elsewhere = _assigned_elsewhere(self.session, self.provider)
-            environment["nodes_elsewhere"] = elsewhere
-            if elsewhere:
-                text = "{} of the graph's nodes ran on another provider than {}: {}"
-                notes.append(text.format(len(elsewhere), self.provider, ", ".join(elsewhere[:8])))
+        if self.elsewhere:
+            environment["nodes_elsewhere"] = self.elsewhere
         return {
             "inputs": [_spec(t) for t in inputs],
             "outputs": [_spec(t) for t in outputs],
             "environment": environment,
             "loaded_sha256": self.sha,
             "variants": ["base", "float64", "no_optimization", "one_thread"],
-            "notes": notes,
         }
 
 
@@ -156,12 +159,27 @@ def _spec(t: Any) -> dict[str, Any]:
     return {"name": t.name, "shape": list(t.shape), "dtype": DTYPES.get(t.type, t.type)}
 
 
-def _assigned_elsewhere(session: Any, provider: str) -> list[str]:
-    """Return the nodes that another provider than the one asked for executes, as far as this version can tell."""
+def check_assigned(session: Any, provider: str, allow: bool) -> list[str]:
+    """Return the nodes that another provider than the one asked for executes; those that only handle shapes may be.
+
+    Raises:
+        Refused: others ran elsewhere too and this is not allowed, or this version of ONNX Runtime cannot tell.
+    """
     ask = getattr(session, "get_provider_graph_assignment_info", None)
     if ask is None:
-        return []
-    return [f"{n.name} ({n.op_type})" for part in ask() if part.ep_name != provider for n in part.get_nodes()]
+        if allow:
+            return []
+        text = "this ONNX Runtime cannot tell which nodes {} executes; update it, or set `allow_fallback = true`"
+        raise Refused("absent", text.format(provider))
+    nodes = [n for part in ask() if part.ep_name != provider for n in part.get_nodes()]
+    found = [f"{n.name} ({n.op_type})" for n in nodes]
+    computing = [f"{n.name} ({n.op_type})" for n in nodes if n.op_type not in SHAPE_OPS]
+    if computing and not allow:
+        text = (
+            "asked for {}, but {} of the graph's nodes ran on another provider: {}; `allow_fallback = true` accepts it"
+        )
+        raise Refused("absent", text.format(provider, len(computing), ", ".join(computing[:6])))
+    return found
 
 
 def _caller(session: Any) -> Call:

@@ -76,6 +76,7 @@ class OpenVinoPolicy(Policy):
                 "device": self.device,
                 "execution_devices": list(self.compiled.get_property("EXECUTION_DEVICES")),
                 "inference_precision": ran,
+                "precision_hint": self.hint,
                 "threads": self.threads,
                 "python": platform.python_version(),
             },

@@ -176,6 +176,7 @@ class TorchPolicy(Policy):
             "kind": loaded.kind,
             "training_flag": loaded.training_flag,
             "random_ops": loaded.random_ops,
+            "left_over_state": self.state.left_over,
         }
         if self.device.type == "cuda":
             environment["device_name"] = torch.cuda.get_device_name(self.device)

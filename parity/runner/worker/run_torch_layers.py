@@ -7,6 +7,7 @@ result of every module, by forward hooks. The description of the values comes wi
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ def _script_layer(node: Any, out: Any, paths: dict[str, str]) -> dict[str, Any]:
 
 def _exported_layer(node: Any) -> dict[str, Any]:
     stack = node.meta.get("nn_module_stack") or {}
-    scopes = [str(v[0]).removeprefix("L['self'].") for v in stack.values() if v[0]]
+    # str.removeprefix is of Python 3.9
+    scopes = [re.sub(r"^L\['self'\]\.", "", str(v[0])) for v in stack.values() if v[0]]
     fed = list(node.all_input_nodes)
     return {
         "op": str(node.target).split(".")[1] if "." in str(node.target) else str(node.target),

@@ -230,6 +230,7 @@ def _source_digest(here: str, name: str, before: Any) -> str:
 
 def _tell_mode(loaded: Loaded, was: list[str], matters: bool) -> None:
     loaded.training_flag = "train, set to eval" if was else "eval"
+    loaded.environment["training_matters"] = bool(was and matters)
     if was and matters:
         text = "saved in train mode, where dropout or batch norm change the result; parity runs it in eval mode"
         loaded.notes.append(text + f" (train mode in {len(was)} of its modules, first {was[0]})")

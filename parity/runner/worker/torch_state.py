@@ -59,6 +59,7 @@ class State:
         self._torch = torch
         self.changed: list[str] = []
         self.notes: list[str] = []
+        self.left_over: list[str] = []
         self._scripted = isinstance(target, torch.jit.ScriptModule)
         self.reset_name = next((r for r in RESETS if callable(getattr(target, r, None))), None)
         self._reset = getattr(target, self.reset_name) if self.reset_name else None
@@ -68,6 +69,7 @@ class State:
         self._call_reset()
         left = [s.full for s in self._slots if s.differs()]
         if left and self._scripted:
+            self.left_over = left
             text = "the file holds left-over state in {}; {}() was called, as a robot does before it starts"
             self.notes.append(text.format(", ".join(left), self.reset_name))
         if left:

@@ -1,0 +1,78 @@
+"""What running a policy has shown that a reader should know: as findings, from what the worker told.
+
+RUN001  saved in train mode, and that would change the result
+RUN002  the policy keeps state between calls; it was reset before each case
+RUN003  the file holds state that was left over from a run
+RUN004  the runtime computes in another precision than it was asked for
+RUN005  nodes that only handle shapes ran on another provider than the one asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from parity.finding import Finding
+
+
+class Told(Protocol):
+    """What a session tells of itself: a `parity.runner.base.SessionInfo`, or facts saved from one."""
+
+    @property
+    def environment(self) -> Mapping[str, Any]: ...
+
+    @property
+    def stateful(self) -> str | None: ...
+
+
+def session_findings(told: Told, where: str, candidate: str | None = None) -> Iterator[Finding]:
+    """Yield what is to be said of the session that ran ``where``; ``candidate`` is None for the reference."""
+    environment = told.environment
+    read = environment.get("kind") == "torchscript"  # its contract says this already, read from the program
+    if environment.get("training_matters") and not read:
+        yield Finding(
+            "RUN001",
+            "warning",
+            f"{where} is in train mode, where dropout or batch norm change its outputs; it was run in eval mode.",
+            where=where,
+            evidence={"training_flag": environment.get("training_flag")},
+            remedy="call eval() before saving; a robot that loads the file as it is runs another policy",
+            candidate=candidate,
+        )
+    if told.stateful and not read:
+        yield Finding(
+            "RUN002", "info", f"{where}: {told.stateful}.", where=where, remedy="nothing", candidate=candidate
+        )
+    left = environment.get("left_over_state")
+    if left:
+        yield Finding(
+            "RUN003",
+            "warning",
+            f"{where} was saved with state left over from a run in {', '.join(left)}; it was reset.",
+            where=where,
+            evidence={"state": list(left)},
+            remedy="make sure that the robot resets the policy before its first step",
+            candidate=candidate,
+        )
+    asked, ran = environment.get("precision_hint"), environment.get("inference_precision")
+    if asked and ran and asked != ran:
+        yield Finding(
+            "RUN004",
+            "warning",
+            f"{where} was to run in {asked}, but the runtime runs it in {ran}.",
+            where=where,
+            evidence={"asked": asked, "ran": ran},
+            remedy="declare the precision class that it runs in",
+            candidate=candidate,
+        )
+    elsewhere = environment.get("nodes_elsewhere")
+    if elsewhere:
+        yield Finding(
+            "RUN005",
+            "info",
+            f"{len(elsewhere)} nodes of {where} ran on another provider than {environment.get('provider')}.",
+            where=where,
+            evidence={"nodes": list(elsewhere)[:32]},
+            remedy="nothing, where they only handle shapes",
+            candidate=candidate,
+        )
