@@ -137,7 +137,7 @@ def _moments(found: Gap, native: Array, start: int, width: int, scratch: Scratch
     x, y = found.candidate.reshape(shape), found.reference.reshape(shape)
     kept = None if found.left_out is None else ~found.left_out
     dims = _dimensions(found, kept, width if width <= n else 1, native)
-    xx, yy, xy = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", y, y), np.einsum("ij,ij->i", x, y)
+    xx, yy, xy = _row_dots(x, x), _row_dots(y, y), _row_dots(x, y)
     if guarded and not (
         np.isfinite(xx.sum() + yy.sum() + dims.sum_square_gap.sum())
         and _kept_all(xx, lambda: np.abs(x).max(axis=1))
@@ -160,6 +160,15 @@ def _moments(found: Gap, native: Array, start: int, width: int, scratch: Scratch
         values = cosines(xx, yy, xy)
         out.add_cosines(values if kept is None else values[kept.reshape(shape).any(axis=1)])
     return out
+
+
+def _row_dots(x: Array, y: Array) -> Array:
+    """Return the dot product of each row. BLAS is quicker over short rows; over long ones it would start threads."""
+    if hasattr(np, "vecdot") and x.shape[1] <= LANE:
+        short: Array = np.vecdot(x, y)
+        return short
+    long: Array = np.einsum("ij,ij->i", x, y)
+    return long
 
 
 def _kept_all(squares: Array, largest: Callable[[], Array]) -> bool:

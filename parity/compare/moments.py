@@ -80,7 +80,7 @@ class Moments:
     cosine_count: int = 0
     open_rows: list[OpenRow] = field(default_factory=list)
     dims: Dimensions | None = None
-    histogram: Array | None = None
+    sample: list[Array] = field(default_factory=list)  # of |Δ|
 
     def add(self, other: Moments) -> None:
         """Take in the moments of shards that follow."""
@@ -103,8 +103,7 @@ class Moments:
         for row in other.open_rows:
             self._add_open(row)
         self.dims = _joined(self.dims, other.dims)
-        if other.histogram is not None:
-            self.histogram = other.histogram if self.histogram is None else self.histogram + other.histogram
+        self.sample += other.sample
 
     def _add_open(self, row: OpenRow) -> None:
         if self.open_rows and self.open_rows[-1][0] == row[0]:

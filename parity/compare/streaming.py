@@ -28,7 +28,7 @@ class Streaming:
         self._one_block = cuts.size <= cuts.block and (cuts.whole_rows or cuts.size == cuts.width)
         self._threads = 1 if self._one_block else threads
         self._own = local()
-        self._small: list[Array] = []
+        self._step = quantiles.sample_step(cuts.size, cuts.width)
 
     def moments(self, *, percentiles: bool) -> Moments:
         """Return the moments of the whole pair, with what `percentiles` will need where that is asked for."""
@@ -48,35 +48,33 @@ class Streaming:
         for start, stop in self._cuts.shards(block):
             span = slice(start - block[0], stop - block[0])
             part, found = measure(a[span], b[span], start, self._cuts.width, self._ulp, self._scratch())
-            if percentiles and self._one_block:
-                self._small.append(found.compared().copy())
-            elif percentiles:
-                part.histogram = quantiles.count(found.compared())
+            if percentiles:
+                part.sample = [found.compared()[:: 1 if self._one_block else self._step].copy()]
             total.add(part)
         return total
 
     def percentiles(self, moments: Moments) -> list[float]:
         """Return the percentiles `FRACTIONS` of |Δ|, after `moments` was asked to prepare them."""
+        sample = np.concatenate(moments.sample)
         if self._one_block:
-            return quantiles.of_values(np.concatenate(self._small), FRACTIONS)
-        assert moments.histogram is not None
+            return quantiles.of_values(sample, FRACTIONS)
         if moments.max_abs == 0:
             return [0.0 for _ in FRACTIONS]
 
-        def visits(visit: quantiles.Visit) -> Iterator[quantiles.Found]:
-            def work(block: Span) -> list[quantiles.Found]:
-                return [visit(found.compared()) for _, found in self._gaps(block)]
+        def visits(visit: Callable[[Array], T]) -> Iterator[T]:
+            def work(block: Span) -> list[T]:
+                return [visit(found.compared()) for found in self._gaps(block)]
 
             for parts in self._scan(work):
                 yield from parts
 
-        return quantiles.of_stream(moments.histogram, FRACTIONS, visits)
+        return quantiles.of_stream(moments.compared, sample, FRACTIONS, visits)
 
-    def _gaps(self, block: Span) -> Iterator[tuple[int, Gap]]:
+    def _gaps(self, block: Span) -> Iterator[Gap]:
         a, b = self._pair.read(*block)
         for start, stop in self._cuts.shards(block):
             span = slice(start - block[0], stop - block[0])
-            yield start, gap_of(a[span], b[span], self._scratch())
+            yield gap_of(a[span], b[span], self._scratch())
 
     def worst(self, moments: Moments) -> tuple[int, Any, Any]:
         """Return the flat index of the largest |Δ|, the reference's value there and the candidate's."""
