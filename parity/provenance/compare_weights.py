@@ -16,6 +16,7 @@ How = Literal["exact", "rounded", "folded"]
 BLOCK = 1 << 20
 # What normalizers add to a standard deviation before they divide: rsl_rl 1e-2, others 1e-5 to 1e-8.
 EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
+STD_TOLERANCE = {"float64": 4e-7, "float32": 4e-7, "float16": 1e-3, "bfloat16": 8e-3}  # rounding of ``std + eps``
 
 
 def is_informative(weight: Weight) -> bool:
@@ -137,20 +138,21 @@ def is_folded_std(exported: Weight, source: Weight) -> bool:
 
     Which of the two the source is, its name says (``_var``, ``running_var``).
     """
-    if squeezed(exported.shape) != squeezed(source.shape) or source.dtype != "float32" or exported.dtype != "float32":
+    tolerance = STD_TOLERANCE.get(exported.dtype)
+    if squeezed(exported.shape) != squeezed(source.shape) or tolerance is None or not is_weight_like(source):
         return False
-    x = exported.array.reshape(-1).astype(np.float64)
-    y = source.array.reshape(-1).astype(np.float64)
+    x = exported.as_float().reshape(-1).astype(np.float64)
+    y = source.as_float().reshape(-1).astype(np.float64)
     with np.errstate(all="ignore"):
         if "var" in source.name.rpartition(".")[2]:
             options = [np.sqrt(y), *(np.sqrt(y + e) for e in EPSILONS), *(np.sqrt(y) + e for e in EPSILONS)]
         else:
             options = [y, *(y + e for e in EPSILONS)]
-        return any(_close(x, o) or _close(x, 1 / o) for o in options)
+        return any(_close(x, o, tolerance) or _close(x, 1 / o, tolerance) for o in options)
 
 
-def _close(x: Array, y: Array) -> bool:
-    return bool(np.all(np.abs(x - y) <= 4e-7 * np.abs(y)))
+def _close(x: Array, y: Array, tolerance: float) -> bool:
+    return bool(np.all(np.abs(x - y) <= tolerance * np.abs(y)))
 
 
 def cosine(a: Weight, b: Weight) -> float | None:

@@ -7,7 +7,7 @@ another fault than foreign weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from parity.checkpoint.weight import Weight
@@ -21,6 +21,7 @@ from parity.provenance.compare_weights import (
     same_values,
     squeezed,
 )
+from parity.provenance.rebuilt import folded_biases, is_folded_bias, is_folded_weight, recurrent_weights
 
 NAMED = 3  # how many unmatched weights a sentence names
 NEAREST = 8  # how many weights of the same shape are asked how near they are
@@ -63,6 +64,11 @@ class WeightMatch:
         return sum(p.how == "rounded" for p in self.weights)
 
     @property
+    def folded(self) -> int:
+        """How many of the matched ones are the source's weights with a BatchNorm folded in."""
+        return sum(p.how == "folded" for p in self.weights)
+
+    @property
     def unmatched(self) -> tuple[Partner, ...]:
         """The exported weights whose values are not in the source."""
         return tuple(p for p in self.weights if p.how is None)
@@ -78,8 +84,9 @@ class WeightMatch:
         if not self.total:
             return "the exported file holds no weights that could be compared"
         counted = f"{self.matched} of {self.total} weights match"
-        if self.rounded:
-            counted += f" ({self.rounded} after rounding)"
+        changed = [(self.rounded, "after rounding"), (self.folded, "with a BatchNorm folded in")]
+        told = ", ".join(f"{n} {how}" for n, how in changed if n)
+        counted += f" ({told})" if told else ""
         if self.matched == self.total:
             differing = len(self.statistics) - self.statistics_matched
             return counted + (f"; {differing} of the normalizer's constants differ" if differing else "")
@@ -124,27 +131,45 @@ def _described(partner: Partner) -> tuple[str, str]:
 def match_weights(exported: Mapping[str, Weight], source: Mapping[str, Weight]) -> WeightMatch:
     """Return which of the exported weights hold values of the source, and for the others how near they come.
 
-    Equal means bit by bit, where 2-d ones may be transposed and axes of length 1 are ignored, or after rounding the
-    source's values to the exported precision class (counted apart). Names are not needed, but the partner of the same
+    Equal means bit by bit, where 2-d ones may be transposed, axes of length 1 are ignored and the gates of recurrent
+    layers may be in ONNX's order; or after rounding the source's values to the exported precision class, or with a
+    BatchNorm of the source folded in (both counted apart). Names are not needed, but the partner of the same
     name is tried first. Tensors without information (one element, constant, integers) do not count.
 
     Raises:
         ArtifactError: a tensor's bytes cannot be read.
     """
-    by_shape: dict[tuple[int, ...], list[Weight]] = {}
-    for weight in source.values():
-        if is_weight_like(weight):
-            by_shape.setdefault(tuple(sorted(squeezed(weight.shape))), []).append(weight)
+    plain = [w for w in source.values() if is_weight_like(w)]
+    by_shape = _by_shape(plain)
+    rebuilt = _by_shape([*recurrent_weights(source)])
+    biases = _by_shape([*folded_biases(source)])
     weights, statistics = [], []
     for weight in exported.values():
         if not is_informative(weight):
             continue
-        candidates = _ordered(weight, by_shape.get(tuple(sorted(squeezed(weight.shape))), []))
+        shape = _shape_key(weight)
+        candidates = _ordered(weight, by_shape.get(shape, []))
         if weight.statistics:
-            statistics.append(_partner(weight, candidates, folded=True))
-        else:
-            weights.append(_partner(weight, candidates, folded=False))
+            statistics.append(_partner(weight, candidates, is_folded_std))
+            continue
+        whole = [*candidates, *_ordered(weight, rebuilt.get(shape, []))]
+        partner = _partner(weight, whole, is_folded_weight if biases else None)
+        if partner.how is None:
+            folded = next((b for b in biases.get(shape, []) if is_folded_bias(weight, b)), None)
+            partner = partner if folded is None else Partner(weight.name, folded.name, "folded")
+        weights.append(partner)
     return WeightMatch(tuple(weights), tuple(statistics))
+
+
+def _shape_key(weight: Weight) -> tuple[int, ...]:
+    return tuple(sorted(squeezed(weight.shape)))
+
+
+def _by_shape(weights: Sequence[Weight]) -> dict[tuple[int, ...], list[Weight]]:
+    found: dict[tuple[int, ...], list[Weight]] = {}
+    for weight in weights:
+        found.setdefault(_shape_key(weight), []).append(weight)
+    return found
 
 
 def _ordered(weight: Weight, candidates: Sequence[Weight]) -> list[Weight]:
@@ -170,14 +195,16 @@ def _common_tail(a: str, b: str) -> int:
     return n
 
 
-def _partner(weight: Weight, candidates: Sequence[Weight], *, folded: bool) -> Partner:
+def _partner(
+    weight: Weight, candidates: Sequence[Weight], is_folded: Callable[[Weight, Weight], bool] | None
+) -> Partner:
     for candidate in candidates:
         how = same_values(weight, candidate)
         if how is not None:
             return Partner(weight.name, candidate.name, how)
-    if folded:
+    if is_folded is not None:
         for candidate in sorted(candidates, key=lambda c: "var" in c.name.rpartition(".")[2]):
-            if is_folded_std(weight, candidate):
+            if is_folded(weight, candidate):
                 return Partner(weight.name, candidate.name, "folded")
     if not candidates:
         return Partner(weight.name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,36 @@ def test_a_normalizer_is_no_weight_and_no_partner_of_one() -> None:
     moved = weights({"normalizer._mean": V + 1}, statistics=True)
     found = match_weights({**moved, **weights({"a": A})}, {**mean, **weights({"a": A})})
     assert found.one_sentence == "1 of 1 weights match; 1 of the normalizer's constants differ"
+
+
+def test_recurrent_layers_and_batch_norm_of_a_real_export(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Policy(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 8, 3)
+            self.norm = torch.nn.BatchNorm2d(8)
+            self.lstm = torch.nn.LSTM(8, 7, bidirectional=True)
+            self.gru = torch.nn.GRU(14, 4)
+            for p in (self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias):
+                p.data.uniform_(0.5, 2)
+
+        def forward(self, x: Any) -> Any:
+            y, _ = self.lstm(torch.relu(self.norm(self.conv(x))).mean((2, 3))[None])
+            return self.gru(y)[0][0]
+
+    torch.manual_seed(0)
+    policy = Policy().eval()
+    torch.save(policy.state_dict(), tmp_path / "right.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(policy, (torch.randn(1, 3, 8, 8),), tmp_path / "p.onnx", dynamo=False, opset_version=17)
+    exported = read_weights(tmp_path / "p.onnx")
+    right = match_weights(exported, read_weights(tmp_path / "right.pt"))
+    assert right.one_sentence == "8 of 8 weights match (2 with a BatchNorm folded in)"
+    with torch.no_grad():
+        for p in policy.parameters():  # what one step of an optimizer does
+            p.add_(1e-5 * torch.sign(torch.randn_like(p)))
+    torch.save(policy.state_dict(), tmp_path / "next.pt")
+    assert match_weights(exported, read_weights(tmp_path / "next.pt")).matched == 0
