@@ -42,10 +42,14 @@ def align(reference: Graph, candidate: Graph) -> tuple[Match, ...]:
     for how, step in steps:
         links.how = how
         step(reference, candidate, links)
-    found = links.found
-    return tuple(
-        Match(v, candidate.by_name[found[v.name][0]], found[v.name][1]) for v in reference.values if v.name in found
-    )
+    keys_r, keys_c = structure_keys(reference), structure_keys(candidate)
+    matches = []
+    for v in reference.values:
+        if v.name in links.found:
+            name, how = links.found[v.name]
+            confirmed = how != "structure" and keys_r[v.name] == keys_c[name] and bool(v.inputs)
+            matches.append(Match(v, candidate.by_name[name], f"{how} and structure" if confirmed else how))
+    return tuple(matches)
 
 
 def fits(a: Shape | None, b: Shape | None) -> bool:

@@ -20,21 +20,25 @@ if TYPE_CHECKING:
 
 
 def misaligned(graph: Graph, rows: Sequence[LayerDiff]) -> set[int]:
-    """Return the rows that were matched by order, differ, and yet are followed by values made from them that agree.
+    """Return the rows that differ, but whose difference reaches no end of the graph: they were never the same value.
 
-    What is made from a difference does not agree again to rounding: the two were not the same value to begin with.
+    What is made from a difference differs too, down to an output. Where everything made from a value agrees again, the
+    names or the order by which it was matched were wrong. What was matched by structure is believed. Nothing is told
+    of a trace, which does not say what was made from what.
     """
     by_name = {r.reference: r for r in rows}
     consumers: dict[str, list[str]] = {}
     for v in graph.values:
         for name in v.inputs:
             consumers.setdefault(name, []).append(v.name)
-    recovers: dict[str, bool] = {}
+    if not consumers:
+        return set()
+    reaches: dict[str, bool] = {}  # whether a difference in the value may reach an end of the graph
     for v in reversed(graph.values):
-        after = consumers.get(v.name, [])
-        agree = [c for c in after if c in by_name and not by_name[c].over and by_name[c].limit > 0]
-        recovers[v.name] = bool(agree) or any(recovers[c] for c in after)
-    return {i for i, r in enumerate(rows) if r.over and r.matched_by == "order" and recovers.get(r.reference, False)}
+        row, after = by_name.get(v.name), consumers.get(v.name, [])
+        agrees = row is not None and not row.over and row.limit > 0
+        reaches[v.name] = not agrees and (not after or any(reaches[c] for c in after))
+    return {i for i, r in enumerate(rows) if r.over and "structure" not in r.matched_by and not reaches[r.reference]}
 
 
 def inputs_agree(graph: Graph, value: Value, rows: Mapping[str, LayerDiff]) -> float | None:
@@ -59,7 +63,7 @@ def sentence(
     """Return in one line where two policies part and what is known of it."""
     parts = [f"{row.node}: first differs, {row.broken or f'rel {row.rel:.2g}'}"]
     only_r = _between(ref, match.reference, known_r)
-    only_c = _between(cand, match.candidate, known_c)
+    only_c = _between(cand, match.candidate, known_c) if match.reference.inputs else []  # a trace holds modules only
     if only_r:
         parts.append(f"only the reference computes {', '.join(only_r)} before it")
     if only_c:

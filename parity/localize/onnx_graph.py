@@ -113,18 +113,15 @@ def _shapes(model: Any) -> dict[str, Shape]:
 def _graph(graph: Any, shapes: Mapping[str, Shape]) -> Graph:
     stored = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     inputs = tuple(i.name for i in graph.input if i.name not in stored)
-    moving = set(inputs)  # names that depend on the inputs
+    moving = _moving(graph, inputs)
     origin: dict[str, str] = {}  # constants that only pass another one on
-    linear_parts = _products_of_linear_layers(graph, stored)
+    linear_parts = _products_of_linear_layers(graph, moving)
     values: list[Value] = []
     for node in graph.node:
         fed = [n for n in node.input if n]
         if node.op_type == "Identity" and fed and fed[0] not in moving:
             origin[node.output[0]] = origin.get(fed[0], fed[0])
-        if not any(n in moving for n in fed) and not _random(node):
-            continue
-        moving.update(o for o in node.output if o)
-        if node.op_type in NOT_TENSORS:
+        if node.op_type in NOT_TENSORS or not any(o in moving for o in node.output):
             continue
         values += [
             Value(
@@ -142,18 +139,27 @@ def _graph(graph: Any, shapes: Mapping[str, Shape]) -> Graph:
     return Graph(inputs, tuple(values))
 
 
+def _moving(graph: Any, inputs: Sequence[str]) -> set[str]:
+    """Return the names that depend on the inputs, or are drawn at random."""
+    moving = set(inputs)
+    for node in graph.node:
+        if any(n in moving for n in node.input) or _random(node):
+            moving.update(o for o in node.output if o)
+    return moving
+
+
 def _random(node: Any) -> bool:
     return str(node.op_type).startswith("Random") or node.op_type in {"Bernoulli", "Multinomial"}
 
 
-def _products_of_linear_layers(graph: Any, stored: set[str]) -> Mapping[str, str]:
-    """Return products of a layer that is written as MatMul then Add of a stored bias: ``{product: sum}``."""
+def _products_of_linear_layers(graph: Any, moving: set[str]) -> Mapping[str, str]:
+    """Return products of a layer that is written as MatMul then Add of a constant bias: ``{product: sum}``."""
     products = {n.output[0] for n in graph.node if n.op_type == "MatMul"}
     found = {}
     for node in graph.node:
         if node.op_type == "Add" and len(node.input) == 2:
             a, b = node.input
-            product = a if a in products and b in stored else b if b in products and a in stored else None
+            product = a if a in products and b not in moving else b if b in products and a not in moving else None
             if product:
                 found[product] = node.output[0]
     return found

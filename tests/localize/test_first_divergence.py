@@ -271,6 +271,19 @@ def test_a_changed_module_of_eager_torch_is_named(made: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_changed_layer_is_found_against_torchscript_and_pt2(made: Path) -> None:
+    for source in ("policy.pt", "policy.pt2"):
+        for exported in ("dynamo.onnx", "script.onnx"):
+            bad = with_weight(made / exported, "conv.weight", FAULTS["scale"], made / f"bad-{exported}")
+            reference = RunnerSpec("reference", "torch", str(made / source))
+            report = first_divergence(reference, RunnerSpec("candidate", "onnxruntime", str(bad)), _cases())
+            assert report.first is not None
+            assert report.first.op == "Conv"
+            assert [w.reference for w in report.weights if not w.same] == ["conv.weight"]
+            assert report.inputs_rel == 0
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_both_exporters_agree_with_each_other(made: Path) -> None:
     report = first_divergence_onnx(made / "dynamo.onnx", made / "script.onnx", _cases())
     agrees(report)
@@ -328,6 +341,21 @@ def test_counted_up_names_that_mean_something_else_are_not_believed(tmp_path: Pa
     )
     agrees(report)
     assert len(report.rows) == len(ops)
+
+
+def test_names_that_deceive_are_found_out_by_what_follows(tmp_path: Path) -> None:
+    """``a`` and ``b`` have changed places: what is made from them agrees, so neither is where the two part."""
+
+    def nodes(first: str, second: str) -> list[onnx.NodeProto]:
+        return [
+            helper.make_node("Sin", ["x"], [first]),
+            helper.make_node("Cos", ["x"], [second]),
+            helper.make_node("Sub", [first, second], ["c"]),
+            *(helper.make_node("Neg", ["c" if i == 0 else f"n{i}"], [f"n{i + 1}"]) for i in range(40)),
+        ]
+
+    one, two = _tiny(tmp_path, "a.onnx", nodes("a", "b"), ["n40"]), _tiny(tmp_path, "b.onnx", nodes("b", "a"), ["n40"])
+    agrees(first_divergence_onnx(one, two, X))
 
 
 def test_nan_on_one_side_is_where_they_part(tmp_path: Path) -> None:
