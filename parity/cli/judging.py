@@ -140,7 +140,7 @@ def _refuse_unloadable(prepared: Prepared, facts: Mapping[str, Facts], *, strict
 def _timings(clock: Mapping[str, float], facts: Mapping[str, Facts]) -> dict[str, Any]:
     names = list(clock)
     steps = {b: clock[b] - clock[a] for a, b in pairwise(names)}
-    return {"seconds": steps, "sides": {n: {"calls": f.calls, **f.seconds} for n, f in facts.items()}}
+    return {"seconds": steps, "sides": {n: {"number": f.calls, **f.seconds} for n, f in facts.items()}}
 
 
 def show(outcome: Outcome, *, out: Path | None, json_file: str | None) -> None:

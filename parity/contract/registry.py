@@ -68,5 +68,5 @@ def read_contract(path: str | Path | Artifact) -> Contract:
             return reader.read(artifact)
     raise ArtifactError(
         f"{artifact.path}: recognized as {artifact.kind}, which describes no policy that parity can read",
-        expected="ONNX, TorchScript, .pt2, a LeRobot folder or config, a Hydra or shape_meta YAML, a robot's deployment YAML",
+        expected="ONNX, TorchScript, .pt2, a LeRobot folder or config, a Hydra, shape_meta or deployment YAML",
     )

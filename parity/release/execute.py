@@ -136,6 +136,7 @@ def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report |
             live.facts.failure = live.facts.failure or result.failure
             if result.failure.kind not in ("input", "run"):
                 break
+    live.facts.learn(live.session.info)  # a run may show more than loading did
     live.facts.seconds["run"] = live.facts.seconds.get("run", 0.0) + time.perf_counter() - started
 
 
