@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from parity.checkpoint.onnx_data import Span, tensor_array
+from parity.checkpoint.onnx_data import Span, external_span, tensor_array
 from parity.checkpoint.onnx_file import OnnxFile
 from parity.errors import ArtifactError
 
@@ -31,7 +31,8 @@ class Constants:
             if node.op_type == "Constant":
                 value = next((a.t for a in node.attribute if a.name == "value" and a.type == 4), None)
                 if value is not None and node.output:
-                    self._tensors.setdefault(node.output[0], (value, None))
+                    span = external_span(file.path, value) if value.data_location == 1 else None
+                    self._tensors.setdefault(node.output[0], (value, span))
             elif node.op_type in _EVALUATED and not node.domain and len(node.output) == 1:
                 self._nodes[node.output[0]] = node
 

@@ -224,3 +224,38 @@ def test_every_truncation_of_a_real_model_is_refused(corpus: Path, tmp_path: Pat
         with pytest.raises(ArtifactError) as e:
             READER.read(Artifact(path, "onnx"))
         assert str(path) in str(e.value)
+
+
+def field(number: int, content: bytes, length: int | None = None) -> bytes:
+    """Return a protobuf field of bytes; ``length`` claims more than are there."""
+    size, head = len(content) if length is None else length, bytearray([number << 3 | 2])
+    while size > 0x7F:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*head, size]) + content
+
+
+def test_a_model_beyond_the_limit_of_protobuf_is_read(tmp_path: Path) -> None:
+    rows = 600_000_000  # of float32: 2.4 GB, as a sparse file
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[rows])
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["w"], ["y"])], "g", [], [helper.make_tensor_value_info("y", 1, None)]
+    )
+    start = tensor.SerializeToString() + b"\x4a"  # the tag of raw_data
+    raw = field(9, b"", rows * 4)[1:]
+    size = len(start) + len(raw) + rows * 4
+    graph_head = graph.SerializeToString()
+    initializer = field(5, b"", size)
+    head = helper.make_model(helper.make_graph([], "", [], [])).SerializeToString()
+    head += field(7, b"", len(graph_head) + len(initializer) + size) + graph_head + initializer + start + raw
+    path = tmp_path / "m.onnx"
+    with path.open("wb") as f:
+        f.write(head)
+        f.truncate(len(head) + rows * 4)
+    found = read_onnx_weights(path)["w"]
+    assert found.shape == (rows,)
+    assert found.array[-1] == 0
+    with path.open("r+b") as f:
+        f.truncate(len(head) + rows * 4 - 1)
+    with pytest.raises(ArtifactError, match="claims"):
+        read_onnx_weights(path)
