@@ -50,19 +50,21 @@ class Graph:
 
     def all_nodes(self) -> Iterator[Any]:
         """Yield the nodes in reach of the outputs, then those inside of them."""
-        yield from self._nested(self.nodes, 0)
+        yield from self._nested(self.nodes, 0, set())
 
-    def _nested(self, nodes: Iterable[Any], depth: int) -> Iterator[Any]:
+    def _nested(self, nodes: Iterable[Any], depth: int, entered: set[tuple[str, str]] | None) -> Iterator[Any]:
+        """Yield nodes and those of their subgraphs; with ``entered`` also each function's, once however often used."""
         if depth > MAX_NESTING:
             raise ArtifactError(f"{self._path}: subgraphs nested deeper than {MAX_NESTING}")
         for node in nodes:
             yield node
             for attribute in node.attribute:
                 for graph in (attribute.g, *attribute.graphs) if attribute.type in (5, 10) else ():
-                    yield from self._nested(graph.node, depth + 1)
-            function = self.functions.get((node.domain, node.op_type))
-            if function is not None:
-                yield from self._nested(function.node, depth + 1)
+                    yield from self._nested(graph.node, depth + 1, entered)
+            key = (node.domain, node.op_type)
+            if entered is not None and key in self.functions and key not in entered:
+                entered.add(key)
+                yield from self._nested(self.functions[key].node, depth + 1, entered)
 
     def _check_names(self) -> None:
         """Refuse a tensor that nothing produces. Order is free: onnxruntime's float16 converter breaks it too."""
@@ -96,7 +98,7 @@ class Graph:
             reached.add(name)
             node = producers.get(name)
             if node is not None:
-                pending.extend(i for n in self._nested([node], 0) for i in n.input if i)
+                pending.extend(i for n in self._nested([node], 0, None) for i in n.input if i)
         return reached
 
 

@@ -89,7 +89,7 @@ class TorchScriptReader:
             inputs=inputs,
             outputs=_outputs(forward),
             complete=False,
-            precision=_precision(weights),
+            precision=_precision(weights, modules),
             metadata={
                 "class": root.name.removeprefix("__torch__."),
                 "forward": forward.text,
@@ -161,8 +161,10 @@ def _outputs(forward: Signature) -> tuple[TensorSpec, ...]:
     return output_roles([TensorSpec(f"output_{i}") for i, kind in enumerate(parts) if kind.startswith("Tensor")])
 
 
-def _precision(weights: Mapping[str, Weight]) -> str | None:
+def _precision(weights: Mapping[str, Weight], modules: list[_Module]) -> str | None:
     """Return the lowest class that weights are stored in; what the program casts to is found when it runs."""
+    if any(".quantized." in m.kind for m in modules):
+        return "int8"
     floats = [w.dtype for w in weights.values() if w.dtype in ("float32", "float64", "float16", "bfloat16")]
     if not floats:
         return None

@@ -409,3 +409,18 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(data.replace(b"Identity", b"\xff\xfe" + b"entity"))
     with pytest.raises(ArtifactError, match="not UTF-8"):
         READER.read(Artifact(tmp_path / "m.onnx", "onnx"))
+
+
+def test_functions_that_call_each_other_without_end_are_walked_once(tmp_path: Path) -> None:
+    def function(n: int) -> Any:
+        nodes = [node(f"f{n + 1}", ["x"], ["y"], domain="d") for _ in range(20)] if n < 15 else []
+        nodes += [node("RandomNormalLike", ["x"], ["y"])]
+        return helper.make_function("d", f"f{n}", ["x"], ["y"], nodes, [helper.make_opsetid("", 17)])
+
+    graph = helper.make_graph(
+        [node("f0", ["obs"], ["actions"], domain="d")], "g", [OBS], [info("actions", F, ["batch", 4])]
+    )
+    model = helper.make_model(graph, functions=[function(n) for n in range(16)])
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    c = READER.read(Artifact(tmp_path / "m.onnx", "onnx"))
+    assert len(c.metadata["random_ops"]) == 16
