@@ -94,10 +94,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Cases whose inputs have the same shapes, stacked: ``inputs[name]`` is ``(N, B, ...)`` for N case ids."""
+    """Cases whose inputs have the same shapes, stacked: ``inputs[name]`` is ``(N, B, ...)`` for N case ids.
+
+    The cases of a ``sequence`` follow one another: state is reset before the first and carried over to the next.
+    """
 
     ids: tuple[str, ...]
     inputs: Mapping[str, Array]
+    sequence: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 from parity.errors import ArtifactError, ParityError
 from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
-from parity.release.prepare import Prepared
+from parity.release.prepare import SEQUENCE, Prepared
 from parity.release.sides import Side
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
@@ -141,9 +141,13 @@ def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report |
 
 
 def blocks_of(cases: Sequence[Case]) -> Iterator[Block]:
-    """Yield the cases stacked, in order, without mixing profiles."""
-    for _, run in groupby(cases, key=lambda c: c.profile):
-        yield from stack(list(run))
+    """Yield the cases stacked, in order, without mixing profiles; a sequence is one block."""
+    for (_, sequence), run in groupby(cases, key=lambda c: (c.profile, c.id.startswith(SEQUENCE))):
+        if sequence:
+            whole = list(stack(list(run), max_bytes=1 << 62))
+            yield from (replace(block, sequence=True) for block in whole)
+        else:
+            yield from stack(list(run))
 
 
 def _repeat(prepared: Prepared, live: Live, block: Block) -> dict[str, float]:
@@ -166,7 +170,7 @@ def run_block(prepared: Prepared, live: Live, block: Block, *, repeat: bool = Fa
     adapter = prepared.adapters.get(live.side.name)
     try:
         inputs = adapter.inputs(block.inputs) if adapter else block.inputs
-        result = live.session.run(Block(block.ids, inputs), repeat=repeat)
+        result = live.session.run(replace(block, inputs=inputs), repeat=repeat)
         outputs = adapter.outputs(result.outputs) if adapter and result.completed else result.outputs
     except ParityError as e:
         return RunResult({}, 0, failure=Failure("input", str(e)))

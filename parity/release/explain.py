@@ -81,7 +81,9 @@ def _explained(
             spec = prepared.contract.output(output)
             elements = spec.elements if spec else None
             chunked = reference.ndim >= 3 and reference.shape[-2] > 1
-            found += [(output, e) for e in fit_structure(reference, candidate, elements=elements, chunked=chunked)]
+            noun = "joint" if spec is None or spec.role in (None, "action") else "dimension"
+            fits = fit_structure(reference, candidate, elements=elements, chunked=chunked, noun=noun)
+            found += [(output, e) for e in fits]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,7 @@ def nudged(block: Block, direction: float) -> Block | None:
             moved = True
         else:
             inputs[name] = array
-    return Block(block.ids, inputs) if moved else None
+    return replace(block, inputs=inputs) if moved else None
 
 
 def recorded_terms(path: Path, block: Block) -> Terms:

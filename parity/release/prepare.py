@@ -21,6 +21,8 @@ from parity.runner.base import Failure, RunnerSpec
 from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
 
+SEQUENCE = "nominal-s"  # ids of the steps of a sequence, in which a policy's state is carried over
+STEPS = 8  # of a sequence, where a policy keeps state
 BATCH = 4  # observations in a batch case, where a candidate declares its batch axis dynamic
 
 
@@ -192,6 +194,8 @@ def _cases(
     )
     cases, findings = list(made.cases), list(made.findings)
     nominal = [c for c in cases if c.profile == "nominal"]
+    if any(s.contract is not None and s.contract.metadata.get("stateful") for s in (reference, *candidates)):
+        cases[len(nominal) : len(nominal)] = _sequence(nominal)
     if batch == 1 and len(nominal) >= BATCH and _all_dynamic(contract, candidates):
         joined = batch_case(nominal[:BATCH], BATCH, contract.inputs)
         last = max(i for i, c in enumerate(cases) if c.profile == "nominal")
@@ -200,13 +204,19 @@ def _cases(
     return cases, {}, findings
 
 
+def _sequence(nominal: Sequence[Case]) -> list[Case]:
+    """Return the first nominal cases once more, as steps that follow one another: state is carried over."""
+    note = "step {} of a sequence: state is carried over from the step before"
+    return [replace(c, id=f"{SEQUENCE}{i:04d}", note=note.format(i)) for i, c in enumerate(nominal[:STEPS])]
+
+
 def _recorded_cases(reference: Side, settings: CasesTable | None) -> list[Case]:
     """Return the cases of a recorded reference; ``[cases]`` must agree with them or be absent."""
     path = Path(reference.spec.path)
     with Trace.open(path) as trace:
         cases = [Case(c.id, c.profile, c.seed, trace.inputs(c.id), c.note) for c in trace.cases]
     if settings is not None:
-        nominal = sum(c.profile == "nominal" for c in cases)
+        nominal = sum(c.profile == "nominal" and not c.id.startswith(SEQUENCE) for c in cases)
         edge = any(c.profile == "edge" for c in cases)
         if (settings.nominal, settings.edge) != (nominal, edge):
             raise UsageError(

@@ -92,7 +92,7 @@ class WorkerSession:
                     f"{self._folder}: inputs cannot be written: {e.strerror or e}", remedy="free some disk space"
                 ) from None
         request = {"op": "run", "id": number, "folder": str(self._folder), "variant": variant, "n": len(block)}
-        return request | {"inputs": files, "repeat": repeat}
+        return request | {"inputs": files, "repeat": repeat, "sequence": block.sequence}
 
     def _follow(self, block: Block, got: _Gathered, progress: Progress | None) -> Failure | None:
         """Receive events until the run is over; return why it failed, if it did."""

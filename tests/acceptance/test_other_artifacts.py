@@ -65,3 +65,28 @@ def test_what_is_no_policy_is_refused(corpus: Path, capfd: pytest.CaptureFixture
 def test_swapped_arguments_fail_just_as_well(corpus: Path) -> None:
     stale = corpus / "pairs" / "ogre_e0ee1102_ros2_stale"
     assert main(["compare", str(stale / "policy.onnx"), str(stale / "policy.pt")]) == 1
+
+
+def test_a_policy_that_forgets_its_state_fails(corpus: Path, tmp_path: Path) -> None:
+    """T4 of the catalogue: the hidden state never fed back. The first step is right, the next ones are not."""
+    torch = pytest.importorskip("torch")
+    source = corpus / "stateful_jit" / "g1" / "motion.pt"
+    forgetful = tmp_path / "motion.pt"
+    module = torch.jit.load(str(source))
+
+    class Forgetful(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.policy = module
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.policy.hidden_state.zero_()
+            self.policy.cell_state.zero_()
+            return self.policy(x)
+
+    torch.jit.save(torch.jit.script(Forgetful()), str(forgetful))
+    report = judge_pair(source, {"again": (forgetful, None)}, tmp_path)
+    assert verdict_of(report, "again")[0] == "FAIL"
+    failed = {r["case"] for r in report["comparisons"] if r["verdict"] == "FAIL"}
+    assert failed
+    assert all(case.startswith("nominal-s") and case != "nominal-s0000" for case in failed)
