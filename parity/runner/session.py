@@ -65,7 +65,7 @@ class WorkerSession:
         try:
             request = self._request(block, variant, repeat)
             self._process.send(request)
-            failure = self._follow(block, got, progress)
+            failure = self._follow(block, got, progress, self._spec.timeout_s * (2 if repeat else 1))
         except WorkerDied as e:
             failure = e.failure
         except KeyboardInterrupt:
@@ -94,12 +94,15 @@ class WorkerSession:
         request = {"op": "run", "id": number, "folder": str(self._folder), "variant": variant, "n": len(block)}
         return request | {"inputs": files, "repeat": repeat, "sequence": block.sequence}
 
-    def _follow(self, block: Block, got: _Gathered, progress: Progress | None) -> Failure | None:
-        """Receive events until the run is over; return why it failed, if it did."""
+    def _follow(self, block: Block, got: _Gathered, progress: Progress | None, limit_s: float) -> Failure | None:
+        """Receive events until the run is over; return why it failed, if it did.
+
+        The first case has twice the time, as a variant is made on its first use.
+        """
         while True:
             at = len(got.seconds)
             doing = f"{self._spec.name}: case {block.ids[at]}" if at < len(block) else f"{self._spec.name}: finishing"
-            event = self._process.receive(self._spec.timeout_s * (2 if at == 0 else 1), doing)
+            event = self._process.receive(limit_s * (2 if at == 0 else 1), doing)
             match event["event"]:
                 case "case":
                     got.seconds.append(float(event["s"]))

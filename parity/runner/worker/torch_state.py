@@ -17,6 +17,8 @@ class Slot:
 
     def __init__(self, owner: Any, name: str, full: str, value: Any) -> None:
         self.owner, self.name, self.full = owner, name, full
+        places = [getattr(owner, "_buffers", None), getattr(owner, "__dict__", None)]  # dicts: faster than getattr
+        self._place = next((p for p in places if type(p) is dict and name in p), None)
         self._note(value)
         self.copy = value.detach().clone() if self.tensor else _shallow(value)
 
@@ -25,9 +27,12 @@ class Slot:
         self.tensor = hasattr(value, "_version")
         self.version = value._version if self.tensor else -1
 
+    def _now(self) -> Any:
+        return getattr(self.owner, self.name, None) if self._place is None else self._place.get(self.name)
+
     def differs(self) -> bool:
         """Whether the place now holds something else than after loading."""
-        now = getattr(self.owner, self.name, None)
+        now = self._now()
         if isinstance(now, (list, deque)) and isinstance(self.copy, (list, deque)):
             return not _same_items(now, self.copy)
         if now is self.value and (not self.tensor or now._version == self.version):
@@ -40,7 +45,7 @@ class Slot:
     def restore(self) -> None:
         """Put back what was there after loading."""
         if self.tensor:
-            now = getattr(self.owner, self.name, None)
+            now = self._now()
             if now is self.value:
                 now.copy_(self.copy)
             else:
@@ -100,10 +105,12 @@ class State:
             return names + [n for n in _assigned(part) if n not in names]
         if not hasattr(part, "__dict__"):
             return []
+        buffers = [n for n, b in getattr(part, "_buffers", {}).items() if b is not None]
+        if type(part).__module__.startswith("torch.nn."):  # torch's own layers keep state in buffers only
+            return buffers
         own = vars(self._torch.nn.Module())
         kinds = (self._torch.Tensor, int, float, tuple, list, deque, type(None))
-        plain = [n for n, v in vars(part).items() if n not in own and isinstance(v, kinds)]
-        return [n for n, b in getattr(part, "_buffers", {}).items() if b is not None] + plain
+        return buffers + [n for n, v in vars(part).items() if n not in own and isinstance(v, kinds)]
 
     def restore(self) -> None:
         """Bring the policy back to the state it had after loading, and note what had changed."""
