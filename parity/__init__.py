@@ -1,4 +1,4 @@
-"""Is the policy about to be shipped still the policy that was trained, and if not, where did it stop being so, and why?"""
+"""Is the policy about to be shipped still the policy that was trained, and if not, where did it part, and why?"""
 
 from __future__ import annotations
 

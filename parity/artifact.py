@@ -248,7 +248,7 @@ def files_of(artifact: Artifact) -> Iterator[Path]:
 def _onnx_data_files(path: Path) -> list[Path]:
     """Return the external data files of an ONNX file that are there, inside its folder."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load(str(path), load_external_data=False)

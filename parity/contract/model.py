@@ -16,8 +16,8 @@ class Window:
     """The temporal window. A field is None where the artifact does not say; a string is an unresolved reference
     such as ``${n_obs_steps}``.
 
-    ``horizon`` is the length of the predicted trajectory (diffusion), ``chunk_size`` that of an action chunk (ACT, VLA);
-    ``n_action_steps`` is how many of them are executed; ``control_hz`` is the control rate in hertz.
+    ``horizon`` is the length of the predicted trajectory (diffusion), ``chunk_size`` that of an action chunk (ACT,
+    VLA); ``n_action_steps`` is how many of them are executed; ``control_hz`` is the control rate in hertz.
     """
 
     n_obs_steps: int | str | None = None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from corpus_index import corpus_index
 
+from corpus_index import corpus_index
 from faults import to_float16, to_int8
-from judged import verdict_of, judge_pair
+from judged import judge_pair, verdict_of
 
 pytestmark = pytest.mark.corpus
 
@@ -74,5 +73,3 @@ def test_a_class_that_the_graph_does_not_have_is_refused(corpus: Path, tmp_path:
     reference, candidate = files(corpus, pair)
     report = judge_pair(reference, {"ort": (candidate, "int8")}, tmp_path)
     assert "PREC002" in verdict_of(report, "ort")[1]
-
-

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpus_index import corpus_index
 
 import faults
+from corpus_index import corpus_index
 from judged import judge_pair, verdict_of
 
 pytestmark = pytest.mark.corpus

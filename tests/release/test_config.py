@@ -50,7 +50,7 @@ def test_unreadable_files_are_usage_errors(tmp_path: Path) -> None:
     for content in (b"\xff\xfe", b"[release", b"a = 1\na = 2\n"):
         path = tmp_path / "parity.toml"
         path.write_bytes(content)
-        with pytest.raises(UsageError, match="parity.toml"):
+        with pytest.raises(UsageError, match=r"parity\.toml"):
             load_config(path)
     with pytest.raises(UsageError, match="parity init"):
         load_config(tmp_path / "absent.toml")
