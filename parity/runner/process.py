@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -243,7 +244,7 @@ def _interpreter(python: str | None) -> str:
         if not sys.executable:
             raise RunnerError("this Python does not know its own executable", remedy="set `python` to an interpreter")
         return sys.executable
-    path = Path(python)
+    path = Path(python if "/" in python else shutil.which(python) or python)
     if path.is_dir():
         path = path / "bin" / "python"
     if not path.is_file() or not os.access(path, os.X_OK):

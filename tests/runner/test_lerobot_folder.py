@@ -9,9 +9,9 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
-from runs import block, opened
 
 from parity.errors import ArtifactError, RunnerError
+from runs import block, opened
 
 # The few names of lerobot that the worker uses, with a policy that keeps queues like its diffusion policy: the action
 # is the newest state minus the oldest, plus the noise.

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import block, opened
 
 from parity.errors import ArtifactError, RunnerError, UsageError
 from parity.runner.exchange import file_names, read_outputs
 from parity.runner.gather import differences, joined
 from parity.tensor import Block, TensorSpec
+from runs import block, opened
 
 GOOD = "np.save(out / 'action.npy', load('x') * 2)"
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from models import mlp
 from onnx import TensorProto, helper, numpy_helper
-from runs import block, opened
 
+from models import mlp
 from parity.artifact import digest, recognize
 from parity.errors import ArtifactError, RunnerError
+from runs import block, opened
 
 F, D = TensorProto.FLOAT, TensorProto.DOUBLE
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import mlp
-from runs import block, opened
 
+from models import mlp
 from parity.errors import RunnerError
+from runs import block, opened
 
 openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import block, opened
 
 from parity.errors import ArtifactError
 from parity.runner.base import SessionInfo
 from parity.tensor import Block
 from parity.trace import TraceWriter
+from runs import block, opened
 
 
 def record(path: Path, data: Block) -> Path:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import block, factory, opened
 
 from parity.errors import ArtifactError, RunnerError
 from parity.tensor import TensorSpec
+from runs import block, factory, opened
 
 
 class Dropped(torch.nn.Module):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpus_index import corpus_index
-from runs import block, opened
 
+from corpus_index import corpus_index
 from parity.errors import ArtifactError
 from parity.tensor import TensorSpec
+from runs import block, opened
 
 CASES = 16
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import block, factory, opened
 
 from parity.errors import RunnerError, UsageError
 from parity.runner.base import RunnerSpec, runner_for
+from runs import block, factory, opened
 
 LINEAR = """
     import torch
@@ -244,6 +244,14 @@ def test_interpreter_without_torch_says_so(tmp_path: Path) -> None:
 def test_interpreter_that_is_not_there(tmp_path: Path, python: str) -> None:
     with pytest.raises(RunnerError, match="no such interpreter"), factory(tmp_path, LINEAR, python=python):
         pass
+
+
+def test_interpreter_by_name_is_found_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "training-python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "training-python").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with factory(tmp_path, LINEAR, python="training-python") as session:
+        assert session.run(block(1)).failure is None
 
 
 def test_interpreter_that_is_none(tmp_path: Path) -> None:
