@@ -92,17 +92,10 @@ def _same_dtype(reference: str, candidate: str, precision: str) -> bool:
 
 def _judge_exact(row: Measured) -> Measured:
     """Integer, token and mask outputs are exact."""
-    gap = row["max_abs"]
-    same = gap == 0
-    reason = "exactly equal" if same else f"not equal: largest difference {gap}"
-    return {
-        **row,
-        "budget": {"max_abs": 0},
-        "verdict": "PASS" if same else "FAIL",
-        "reason": reason,
-        "limit": [0.0],
-        "fault": None if same else "budget",
-    }
+    different = row["dims"]["unequal"]
+    verdict, fault = ("PASS", None) if different == 0 else ("FAIL", "budget")
+    reason = "exactly equal" if different == 0 else f"{different} elements are not equal, and these must be exact"
+    return {**row, "budget": {"exact": True}, "verdict": verdict, "reason": reason, "limit": [0.0], "fault": fault}
 
 
 def _judge_float(row: Measured, precision: str, budget: Budget | None, pooled: Mapping[str, Any] | None) -> Measured:

@@ -13,9 +13,11 @@ import numpy as np
 from parity.compare.budget import FLOORS_ALLOWED, INFORMATIVE, INT8_RMS_RATIO
 from parity.compare.floors import ROUNDING
 from parity.finding import Finding
+from parity.release.config import Config
 from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.plan import Plan
+from parity.release.sides import Side
 from parity.tensor import Array
 
 POOLED = ("nominal", "dataset")
@@ -98,6 +100,35 @@ def same_thing(same: bool, candidate: str) -> Iterator[Finding]:
             where=candidate,
             remedy="give the artifact that was trained as reference and the one to be shipped as candidate",
             candidate=candidate,
+        )
+
+
+def policy_level(outputs: Sequence[str], candidate: str) -> Iterator[Finding]:
+    """Yield a finding for each budget in physical units that the graph's numbers cannot be turned into."""
+    for output in outputs:
+        yield Finding(
+            "GATE009",
+            "error",
+            f"The budget of {output!r} is in physical units, but nothing turns the graph's numbers into them.",
+            where=output,
+            remedy="give `scale = [...]`, units per unit of the graph; without `units` the graph's numbers are judged",
+            candidate=candidate,
+        )
+
+
+def not_yet(config: Config, side: Side) -> Iterator[Finding]:
+    """Yield a finding where `parity.toml` asks for what this version does not judge: it is said, not passed over."""
+    asked = [f"pipeline = {side.pipeline!r}"] if side.pipeline else []
+    asked += ["[stats]"] if config.stats.sources else []
+    asked += ["[replay]"] if config.replay.dataset else []
+    if asked:
+        yield Finding(
+            "GATE011",
+            "warning",
+            f"{', '.join(asked)}: pipelines, statistics and recorded data are not judged by this version.",
+            where=side.name,
+            remedy="check them by other means before the release",
+            candidate=side.name,
         )
 
 

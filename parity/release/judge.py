@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from parity.compare.budget import Budget
@@ -20,6 +21,7 @@ from parity.release.measure import Measured
 from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
 from parity.release.waivers import apply_waivers
+from parity.runner.findings import session_findings
 from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
 
@@ -38,9 +40,19 @@ FAULTS: Mapping[str, tuple[str, str]] = {
 
 def budgets_of(config: Config, candidate: str) -> dict[str, Budget]:
     """Return the budgets the user set for ``candidate``, by output: its own, else those of ``default``."""
+    found = all_budgets(config, candidate)
+    return {output: b for output, b in found.items() if (b.judged or b.allow_nan) and not at_policy_level(b)}
+
+
+def all_budgets(config: Config, candidate: str) -> dict[str, Budget]:
+    """Return every budget that the user set for ``candidate``, by output."""
     tables = {**config.budgets.get("default", {}), **config.budgets.get(candidate, {})}
-    found = {output: budget_of(table) for output, table in tables.items()}
-    return {output: b for output, b in found.items() if b.judged or b.allow_nan}
+    return {output: budget_of(table) for output, table in tables.items()}
+
+
+def at_policy_level(budget: Budget) -> bool:
+    """Whether a budget is in physical units that the graph's numbers cannot be turned into without a ``scale``."""
+    return budget.units is not None and budget.scale is None
 
 
 def budget_of(table: BudgetTable) -> Budget:
@@ -87,19 +99,28 @@ def judge(
     findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan), *gate.nothing_planned(prepared.plan)]
     for side in prepared.candidates:
         own = [r for r in rows if r["candidate"] == side.name]
-        findings += _candidate_findings(prepared, side.name, facts, own, classes[side.name])
+        findings += _candidate_findings(prepared, config, side.name, facts, own, classes[side.name])
     report = _report(prepared, config, facts, classes, rows, measures)
     return conclude(report, findings, config.waiver, today or dt.date.today())
 
 
 def _candidate_findings(
-    prepared: Prepared, name: str, facts: Mapping[str, Facts], rows: Sequence[Measured], judged: str
+    prepared: Prepared,
+    config: Config,
+    name: str,
+    facts: Mapping[str, Facts],
+    rows: Sequence[Measured],
+    judged: str,
 ) -> Iterable[Finding]:
     side = next(s for s in prepared.candidates if s.name == name)
     scales = {r["output"]: max(r["floor"]["scale"], default=0.0) for r in rows if r.get("floor")}
     yield from gate.ran(facts["reference"], facts[name])
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
+    yield from gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
+    yield from gate.not_yet(config, side)
     for which in (prepared.reference, side):
+        about = None if which is prepared.reference else name
+        yield from session_findings(facts[which.name], Path(which.spec.path).name or which.name, about)
         yield from gate.repeats(facts[which.name], scales, name)
         ops = which.contract.metadata.get("random_ops", ()) if which.contract else ()
         yield from gate.random_ops([str(o) for o in ops], str(which.spec.path), name)

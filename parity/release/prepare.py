@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,12 +95,30 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
             "the outputs of the policy cannot be told without running it",
             remedy='name them, in order, in parity.toml: [contract.outputs.action] shape = ["batch", 16, 2]',
         )
+    _check_names(config, contract)
     worst = settings.worst if reference.spec.runner != "recorded" else 0
     if settings.worst and not worst:
         made.append(_no_search())
     plan = make_plan(config.release.name, config.release.seed, [c.name for c in candidates], cases, outputs, worst > 0)
     findings += more + made
     return Prepared(root, reference, candidates, contract, adapters, cases, plan, assembled, findings, worst)
+
+
+def _check_names(config: Config, contract: Contract) -> None:
+    """Refuse a budget for an output, or noise on an input, that there is not: it would silently have no effect.
+
+    Raises:
+        UsageError: such a name, with the nearest known one.
+    """
+    budgets = [(f"[budgets.{c}.{o}]", o) for c, tables in config.budgets.items() for o in tables]
+    noise = [(f"noise of {c.name}", n) for c in config.candidate for n in c.noise]
+    for named, known in ((budgets, contract.outputs), (noise, contract.inputs)):
+        names = [t.name for t in known]
+        for place, name in named:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise UsageError(f"{place}: there is no {name!r}{hint}", expected=", ".join(names))
 
 
 def _no_search() -> Finding:

@@ -238,3 +238,50 @@ def test_an_unwritable_folder(release: Path, capsys: pytest.CaptureFixture[str])
     (release / "out").write_text("a file, not a folder")
     assert main(["run", str(release / "parity.toml"), "--out", str(release / "out")]) == 3
     assert "out" in capsys.readouterr().err
+
+
+def test_budgets_that_could_not_apply(release: Path) -> None:
+    """A budget for an output that is not there, and one in units that nothing turns the graph's numbers into."""
+    toml(release, {"ort": "right.onnx"}, more="[budgets.default.actoin]\nmax_abs = 1.0\n")
+    assert run(release)[0] == 2
+    toml(release, {"ort": "right.onnx"}, more='[budgets.default.action]\nmax_abs = 100.0\nunits = "px"\n')
+    code, report = run(release)
+    assert code == 3
+    assert "GATE009" in {f["code"] for f in report["findings"]}
+    toml(release, {"ort": "right.onnx"}, more='[budgets.default.action]\nmax_abs = 0.5\nunits = "px"\nscale = 256\n')
+    code, report = run(release)
+    assert code == 0
+    assert {r["units"] for r in report["comparisons"]} == {"px"}
+
+
+def test_the_search_finds_what_cases_miss(release: Path) -> None:
+    """A divergence planted in 1 % of the box: past the fourth decimal of one observation, and nowhere else."""
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("Gemm", ["obs", "w1", "b1"], ["h"]),
+        helper.make_node("Tanh", ["h"], ["t"]),
+        helper.make_node("Gemm", ["t", "w2", "b2"], ["plain"]),
+        helper.make_node("Gather", ["obs", "index"], ["one"], axis=1),
+        helper.make_node("Sub", ["one", "centre"], ["off"]),
+        helper.make_node("Abs", ["off"], ["far"]),
+        helper.make_node("Less", ["far", "half"], ["inside"]),
+        helper.make_node("Cast", ["inside"], ["mask"], to=1),
+        helper.make_node("Mul", ["mask", "half"], ["fault"]),
+        helper.make_node("Add", ["plain", "fault"], ["action"]),
+    ]
+
+    def constants(arrays: dict[str, Any]) -> None:
+        arrays |= {
+            "index": np.array([2]),
+            "centre": np.array([2.6], dtype=np.float32),
+            "half": np.array([0.04], dtype=np.float32),
+        }
+
+    mlp(release / "right.onnx", nodes=nodes, edit=constants)
+    toml(release, {"ort": "right.onnx"})
+    assert run(release)[0] == 0
+    toml(release, {"ort": "right.onnx"}, more="[cases]\nworst = 200\n")
+    code, report = run(release)
+    assert code == 1
+    assert {r["profile"] for r in report["comparisons"] if r["verdict"] == "FAIL"} == {"worst"}

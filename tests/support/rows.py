@@ -8,7 +8,8 @@ import numpy as np
 
 from parity.compare.floors import Floor, dimension_max
 from parity.compare.metrics import diff
-from parity.release.measure import _dims, floor_json
+from parity.release.measure import _dims, floor_json, unequal
+from parity.tensor import ArraySource
 
 
 def measured(
@@ -42,6 +43,6 @@ def measured(
     if a.shape != b.shape or a.size == 0:
         return {**row, "floor": {}, "dims": None}
     if a.dtype.kind != "f":
-        return {**row, "floor": {}, "dims": {"max_abs": [row["max_abs"]]}}
+        return {**row, "floor": {}, "dims": {"unequal": unequal(ArraySource(a), ArraySource(b))}}
     floor = Floor(dimension_max(a) if scale is None else np.asarray(scale, dtype=float), None, None, 0, a.size)
     return {**row, "floor": floor_json(floor), "dims": _dims(a, b, None)}
