@@ -208,7 +208,7 @@ def _hdf5_kind(path: Path) -> Kind:
     import h5py
 
     try:
-        with h5py.File(path, "r") as f:
+        with h5py.File(path, "r", locking=False) as f:
             return "trace" if "parity_trace" in f.attrs else "hdf5"
     except (OSError, RuntimeError, KeyError, ValueError) as e:
         raise ArtifactError(

@@ -96,7 +96,8 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
             remedy='name them, in order, in parity.toml: [contract.outputs.action] shape = ["batch", 16, 2]',
         )
     _check_names(config, contract)
-    worst = settings.worst if reference.spec.runner != "recorded" else 0
+    live = all(s.spec.runner != "recorded" for s in (reference, *candidates))
+    worst = settings.worst if live else 0
     if settings.worst and not worst:
         made.append(_no_search())
     plan = make_plan(config.release.name, config.release.seed, [c.name for c in candidates], cases, outputs, worst > 0)
@@ -125,8 +126,8 @@ def _no_search() -> Finding:
     return Finding(
         "CASE090",
         "info",
-        "The reference is recorded, so no search for worst cases is possible; none is planned.",
-        remedy="judge against the live reference to search",
+        "A recorded side cannot answer new inputs, so no search for worst cases is possible; none is planned.",
+        remedy="judge live runners to search",
     )
 
 
@@ -197,8 +198,9 @@ def _cases(
 ) -> tuple[list[Case], dict[str, tuple[str, ...]], list[Finding]]:
     """Return the cases, the batch cases with their rows, and what is to be said of them."""
     settings = config.cases or CasesTable()
-    if reference.spec.runner == "recorded":
-        return _recorded_cases(reference, config.cases), {}, []
+    recorded = next((s for s in (reference, *candidates) if s.spec.runner == "recorded" and s.problem is None), None)
+    if recorded is not None:
+        return _recorded_cases(recorded, config.cases), {}, []
     if settings.inputs is not None:
         made = cases_from_npz(root / settings.inputs, contract)
         return list(made.cases), {}, list(made.findings)
@@ -229,9 +231,9 @@ def _sequence(nominal: Sequence[Case]) -> list[Case]:
     return [replace(c, id=f"{SEQUENCE}{i:04d}", note=note.format(i)) for i, c in enumerate(nominal[:STEPS])]
 
 
-def _recorded_cases(reference: Side, settings: CasesTable | None) -> list[Case]:
-    """Return the cases of a recorded reference; ``[cases]`` must agree with them or be absent."""
-    path = Path(reference.spec.path)
+def _recorded_cases(side: Side, settings: CasesTable | None) -> list[Case]:
+    """Return the cases of a recorded side: only these can be judged. ``[cases]`` must agree with them or be absent."""
+    path = Path(side.spec.path)
     with Trace.open(path) as trace:
         cases = [Case(c.id, c.profile, c.seed, trace.inputs(c.id), c.note) for c in trace.cases]
     if settings is not None:
@@ -241,7 +243,7 @@ def _recorded_cases(reference: Side, settings: CasesTable | None) -> list[Case]:
             raise UsageError(
                 f"[cases] asks for nominal = {settings.nominal}, edge = {str(settings.edge).lower()}, but {path.name} "
                 f"records nominal = {nominal}, edge = {str(edge).lower()}",
-                remedy="leave [cases] out with a recorded reference, or record again",
+                remedy="leave [cases] out with a recording, or record again",
             )
     return cases
 

@@ -115,7 +115,7 @@ def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
 
 
 def _contract(artifact: Artifact) -> Contract | None:
-    if artifact.kind in ("factory", "npz"):
+    if artifact.kind == "factory":
         return None
     return read_contract(artifact)
 
