@@ -33,8 +33,13 @@ MAX_DIMENSIONS = 4096  # a longer last axis (an image, a feature map) is judged 
 def by_dimension(values: Array) -> Array:
     """Return ``(..., D)`` as ``(M, D)``: one column per action dimension; ``(M, 1)`` for vectors and very long axes."""
     flat = np.asarray(values)
-    wide = flat.ndim >= 2 and 0 < flat.shape[-1] <= MAX_DIMENSIONS
-    return flat.reshape(-1, flat.shape[-1] if wide else 1)
+    return flat.reshape(-1, dimensions_of(flat.shape))
+
+
+def dimensions_of(shape: tuple[int, ...]) -> int:
+    """Return how many action dimensions a tensor of ``shape`` has: its last axis; 1 for vectors and very long axes."""
+    wide = len(shape) >= 2 and 0 < shape[-1] <= MAX_DIMENSIONS
+    return shape[-1] if wide else 1
 
 
 def dimension_max(values: Array) -> Array:

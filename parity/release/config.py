@@ -74,12 +74,15 @@ class CasesTable(Table):
     dims: dict[str, Annotated[int, Field(ge=1)]] = {}
 
 
+Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class BudgetTable(Table):
     max_abs: float | list[float] | None = None
-    mean_abs: Annotated[float, Field(ge=0)] | None = None
-    rmse: Annotated[float, Field(ge=0)] | None = None
-    p99_abs: Annotated[float, Field(ge=0)] | None = None
-    rel: Annotated[float, Field(ge=0)] | None = None
+    mean_abs: Limit | None = None
+    rmse: Limit | None = None
+    p99_abs: Limit | None = None
+    rel: Limit | None = None
     max_ulp: Annotated[int, Field(ge=0)] | None = None
     cosine_min: Annotated[float, Field(ge=-1, le=1)] | None = None
     allow_nan: bool = False
@@ -91,6 +94,11 @@ class BudgetTable(Table):
         numbers = self.max_abs if isinstance(self.max_abs, list) else [self.max_abs]
         if any(n is not None and not (n >= 0 and n != float("inf")) for n in numbers):
             raise ValueError("max_abs must be finite and not negative")
+        gains = self.scale if isinstance(self.scale, list) else [self.scale]
+        if any(g is not None and not 0 < abs(g) < float("inf") for g in gains):
+            raise ValueError("scale must be finite and not zero: it turns the graph's numbers into physical units")
+        if [] in (self.max_abs, self.scale):
+            raise ValueError("a list without numbers limits nothing")
         return self
 
 

@@ -20,6 +20,7 @@ from parity.errors import ArtifactError, ParityError
 from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
 from parity.release.prepare import SEQUENCE, Prepared
+from parity.release.recordings import link_recording
 from parity.release.sides import Side
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
@@ -66,7 +67,8 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
         except KeyboardInterrupt:
             _interrupted(sides, lives)
         for live in lives:
-            _write(prepared, live, folder)
+            if not (folder / f"{live.side.name}.h5").exists():
+                _write(prepared, live, folder)
     return {live.side.name: live.facts for live in lives}
 
 
@@ -87,6 +89,10 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
     session: Session | None = None
     if side.problem:
         facts.failure = side.problem
+        return Live(side, None, facts)
+    if link_recording(prepared, side, folder / f"{side.name}.h5"):
+        facts.environment = {"recorded": True}
+        facts.completed = len(prepared.cases)
         return Live(side, None, facts)
     try:
         spec = prepared.spec_of(side)

@@ -5,14 +5,14 @@ A measured comparison is plain, JSON-able data, so that a verdict can be made ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from parity.compare.floors import MAX_DIMENSIONS, Floor, by_dimension, dimension_max, floor_of
+from parity.compare.floors import Floor, by_dimension, dimension_max, dimensions_of, floor_of
 from parity.compare.metrics import Diff, diff
 from parity.errors import ParityError
 from parity.release.plan import Entry, Plan
@@ -20,6 +20,7 @@ from parity.tensor import Array, TensorSource
 from parity.trace import Trace
 
 IN_MEMORY = 1 << 24  # elements; a larger output is compared in blocks, with the rounding term alone as its floor
+BLOCK = 1 << 22
 
 Measured = dict[str, Any]
 
@@ -88,13 +89,15 @@ class Evidence:
 
 
 def _largest(source: TensorSource) -> Array:
+    """Return the largest finite magnitude in each action dimension, ``(D,)``, reading whole rows in blocks."""
     size = int(np.prod(source.shape, dtype=np.int64))
-    if size <= IN_MEMORY:
-        return dimension_max(source.read(0, size).reshape(source.shape))
-    step, largest = 1 << 22, 0.0
+    width = dimensions_of(source.shape)
+    step = max(1, BLOCK // width) * width
+    largest = np.zeros(width)
     for start in range(0, size, step):
-        largest = max(largest, float(dimension_max(source.read(start, min(start + step, size)))[0]))
-    return np.asarray([largest])
+        rows = source.read(start, min(start + step, size)).reshape(-1, width)
+        largest = np.maximum(largest, dimension_max(rows) if width > 1 else dimension_max(rows.reshape(-1)))
+    return largest
 
 
 def measure(evidence: Evidence, entry: Entry) -> Measured:
@@ -178,9 +181,7 @@ def _floor_and_dims(
     if size == 0:
         return {}, None
     if size > IN_MEMORY:
-        floor = Floor(scale, None, None, 0, size)
-        dims = {"max_abs": [found.max_abs], "ref_min": [None], "ref_max": [None], "n": size}
-        return floor_json(floor), dims
+        return floor_json(Floor(scale, None, None, 0, size)), _streamed_dims(found, scale.size)
     ref = reference.read(0, size).reshape(reference.shape)
     cand = candidate.read(0, size).reshape(candidate.shape)
     floor, bad = floor_of(scale, evidence.terms(entry.case, entry.output), size)
@@ -194,6 +195,25 @@ def unequal(reference: TensorSource, candidate: TensorSource) -> int:
         stop = min(start + step, size)
         count += int(np.count_nonzero(reference.read(start, stop) != candidate.read(start, stop)))
     return count
+
+
+def _streamed_dims(found: Diff, width: int) -> dict[str, Any]:
+    """Return what `_dims` returns, from the streaming diff of a large output."""
+    parts = (found.dim_max_abs, found.dim_ref_min, found.dim_ref_max, found.dim_sum_sq_diff, found.dim_sum_sq_ref)
+    count = found.compared // max(width, 1)
+    names = ("max_abs", "ref_min", "ref_max", "sum_sq_diff", "sum_sq_ref")
+    if any(p is None for p in parts):  # a last axis too long for figures of its own
+        whole = float("inf") if found.max_abs is None else found.max_abs
+        none: dict[str, Any] = {key: [None] for key in names[1:3]}
+        return {"max_abs": [whole], "max_abs_all": [whole], **none, "n": count}
+    arrays = [np.asarray(p, dtype=np.float64) for p in parts]
+    if width == 1:
+        folds: tuple[Callable[..., Any], ...] = (np.max, np.min, np.max, np.sum, np.sum)
+        arrays = [np.asarray([fold(a)]) for fold, a in zip(folds, arrays, strict=True)]
+    dims: dict[str, Any] = {
+        name: [float(v) if np.isfinite(v) else None for v in a] for name, a in zip(names, arrays, strict=True)
+    }
+    return {**dims, "max_abs_all": dims["max_abs"], "n": count}
 
 
 def _dims(reference: Array, candidate: Array, left_out: Array | None) -> dict[str, Any]:
@@ -236,4 +256,4 @@ def floor_json(floor: Floor) -> dict[str, Any]:
     }
 
 
-__all__ = ["MAX_DIMENSIONS", "METRICS", "Evidence", "Measured", "floor_json", "measure"]
+__all__ = ["METRICS", "Evidence", "Measured", "floor_json", "measure"]
