@@ -124,7 +124,7 @@ def _candidate_findings(
         yield from gate.repeats(facts[which.name], scales, name)
         ops = which.contract.metadata.get("random_ops", ()) if which.contract else ()
         yield from gate.random_ops([str(o) for o in ops], str(which.spec.path), name)
-    yield from precision_findings(side, facts[name], judged)
+    yield from precision_findings(side, facts[name], judged, prepared.reference, facts["reference"])
     outputs = prepared.contract.outputs
     actions = [t.name for t in outputs if t.role == "action"]
     yield from gate.coverage(rows, actions, name, {t.name: t.elements for t in outputs})

@@ -34,9 +34,16 @@ def judged_class(side: Side, reference: Side, reference_facts: Facts) -> str:
     return declared
 
 
-def precision_findings(side: Side, facts: Facts, judged: str) -> Iterator[Finding]:
-    """Yield PREC001 for an undeclared lower class, PREC002 for a declared one that the graph does not have."""
+def precision_findings(
+    side: Side, facts: Facts, judged: str, reference: Side, reference_facts: Facts
+) -> Iterator[Finding]:
+    """Yield PREC001 for an undeclared lower class, PREC002 for a declared one that the graph does not have.
+
+    A class declared for the reference alone is the candidate's default, so it has to be the reference's own.
+    """
     found = found_class(side, facts)
+    if side.declared is None and coarser(judged, found or "float32"):
+        yield from _inherited(side, judged, reference, found_class(reference, reference_facts))
     if coarser(found, judged):
         yield Finding(
             "PREC001",
@@ -64,12 +71,28 @@ def precision_findings(side: Side, facts: Facts, judged: str) -> Iterator[Findin
         yield _unverified(side, judged)
 
 
-def _unverified(side: Side, judged: str) -> Finding:
+def _inherited(side: Side, judged: str, reference: Side, found: str | None) -> Iterator[Finding]:
+    """Yield PREC002 where the reference does not compute in the class that makes the candidate's budget looser."""
+    if found is None:
+        yield _unverified(reference, judged, side.name)
+    elif coarser(judged, found):
+        yield Finding(
+            "PREC002",
+            "error",
+            f"The reference is declared {judged}, but computes in {found}: the looser budget is not earned.",
+            where=reference.spec.path,
+            evidence={"found": found, "declared": reference.declared},
+            remedy=f'declare precision = "{found}" for the reference, and a lower class for the candidate that has it',
+            candidate=side.name,
+        )
+
+
+def _unverified(side: Side, judged: str, candidate: str | None = None) -> Finding:
     return Finding(
         "PREC003",
         "info",
         f"Precision {judged} is declared, not verified: runner {side.spec.runner!r} has its own arithmetic.",
         where=side.spec.path,
         evidence={"declared": side.declared},
-        candidate=side.name,
+        candidate=candidate or side.name,
     )

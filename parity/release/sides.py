@@ -11,6 +11,7 @@ from parity.artifact import Artifact, digest, file_digest, recognize
 from parity.contract import Contract, read_contract
 from parity.errors import ArtifactError, ParityError, UsageError
 from parity.release.config import CandidateTable, RunnerTable
+from parity.release.identity import identity_of
 from parity.runner.base import Failure, RunnerSpec
 
 RUNNER_OF: Mapping[str, str] = {
@@ -54,9 +55,7 @@ class Side:
     @property
     def identity(self) -> tuple[Any, ...]:
         """What makes two sides the same thing run in the same way, so that comparing them says nothing."""
-        s = self.spec
-        options = tuple(sorted((k, repr(v)) for k, v in {**s.options, **s.kwargs}.items()))
-        return (self.sha256, s.runner, s.provider, s.device, s.python, s.command, options, self.pipeline)
+        return identity_of(self)
 
 
 def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any], *, strict: bool) -> Side:

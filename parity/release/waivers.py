@@ -26,11 +26,18 @@ def apply_waivers(
             complaints.append(_without_effect(waiver, f"it expired on {waiver.until}"))
         elif not hits:
             complaints.append(_without_effect(waiver, "it matches no error finding"))
+        elif len(hits) > 1:
+            complaints.append(
+                _without_effect(waiver, f"it matches {len(hits)} findings, and waives one: {_told(kept, hits)}")
+            )
         else:
             text = f"{waiver.reason} ({waiver.owner}, until {waiver.until})"
-            for i in hits:
-                kept[i] = replace(kept[i], waived=text)
+            kept[hits[0]] = replace(kept[hits[0]], waived=text)
     return kept, complaints
+
+
+def _told(findings: Sequence[Finding], hits: Sequence[int]) -> str:
+    return "; ".join(f'candidate = "{findings[i].candidate}", where = "{findings[i].where}"' for i in hits[:4])
 
 
 def _fits(waiver: WaiverTable, finding: Finding) -> bool:

@@ -1,0 +1,68 @@
+"""When two sides are the same thing run in the same way, so that comparing them says nothing.
+
+What differs on paper only (a default spelled out, an option that its runner does not have, another name of the same
+interpreter) is no difference.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parity.runner.onnxruntime import PROVIDERS
+
+if TYPE_CHECKING:
+    from parity.release.sides import Side
+    from parity.runner.base import RunnerSpec
+
+DEFAULTS = {"threads": 2}
+NO_EFFECT = ("cwd", "load_timeout_s", "allow_fallback")  # options that change no number
+BUILT = ("factory", "folder")  # kinds that keyword arguments reach
+EXECUTED = ("torch", "openvino")  # runners for which a device is chosen
+
+
+def identity_of(side: Side) -> tuple[Any, ...]:
+    """Return what makes up ``side``: equal for two sides that are the same bytes run in the same way.
+
+    A pipeline does not count while pipelines are not run.
+    """
+    spec = side.spec
+    kind = side.artifact.kind if side.artifact else None
+    options = {
+        k: v for k, v in spec.options.items() if k not in NO_EFFECT and v != DEFAULTS.get(k) and v not in ({}, [])
+    }
+    return (
+        side.sha256,
+        spec.runner,
+        spec.command,
+        spec.path if kind == "factory" else None,
+        _sorted(spec.kwargs) if kind in BUILT else (),
+        _provider(spec),
+        _device(spec),
+        _interpreter(spec),
+        _sorted(options),
+    )
+
+
+def _sorted(table: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((k, repr(v)) for k, v in table.items()))
+
+
+def _provider(spec: RunnerSpec) -> str | None:
+    if spec.runner != "onnxruntime":
+        return None
+    return PROVIDERS.get((spec.provider or "cpu").lower(), spec.provider)
+
+
+def _device(spec: RunnerSpec) -> str | None:
+    return (spec.device or "cpu").lower() if spec.runner in EXECUTED else None
+
+
+def _interpreter(spec: RunnerSpec) -> tuple[str, str]:
+    """Return the environment and the program of the interpreter: ``python`` and ``python3`` of one are the same."""
+    given = spec.python or sys.executable
+    found = Path(shutil.which(given) or given)
+    return str(found.parent.resolve()), str(found.resolve())
