@@ -46,7 +46,7 @@ def truncated(folder: Path, good: Path) -> Path:
         ("policy.onnx", LFS, "Git LFS pointer"),
         ("policy.pt", LFS, "git lfs pull"),
         ("policy.onnx", b"\x00" * 500, "policy.onnx"),
-        ("policy.onnx", os.urandom(2000), "policy.onnx"),
+        ("policy.onnx", bytes((i * i * 7 + 3) % 251 for i in range(2000)), "policy.onnx"),
         ("policy.pt", b"PK\x03\x04" + b"\x00" * 100, "zip"),
         ("config.json", b'{"type": "act", ', "config.json"),
         ("config.yaml", b"a: [1, 2", "config.yaml"),
@@ -54,6 +54,7 @@ def truncated(folder: Path, good: Path) -> Path:
         ("policy.pt", b"\x80\x02cos\nsystem\nq\x00X\x05\x00\x00\x00touchq\x01\x85q\x02Rq\x03.", "policy.pt"),
         ("golden.h5", b"\x89HDF\r\n\x1a\n" + b"\x00" * 100, "golden.h5"),
     ],
+    ids=["empty", "lfs-onnx", "lfs-pt", "zeros", "noise", "zip", "json", "yaml", "tag", "pickle", "hdf5"],
 )
 def test_unreadable_candidates(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, good: Path, name: str, content: bytes, words: str

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import corpus_index
+from corpus_index import corpus_index
 from parity.contract import Contract, read_contract
 from parity.tensor import TensorSpec
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import corpus_index
+from corpus_index import corpus_index
 from parity.cli import main
 from parity.contract import Contract, read_contract
 from parity.contract.adapter import infer_adapter

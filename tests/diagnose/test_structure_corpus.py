@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import corpus_index
+from corpus_index import corpus_index
 from parity.diagnose.structure import fit_structure
 
 pytestmark = pytest.mark.corpus
