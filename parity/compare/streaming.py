@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from parity.compare import quantiles
-from parity.compare.kernel import Gap, Scratch, gap_of, measure
+from parity.compare import compiled, quantiles
+from parity.compare.kernel import Scratch, gap_of, measure
 from parity.compare.moments import Moments
 from parity.compare.shards import Layout, Pair, Span, scan
 
@@ -28,6 +28,7 @@ class Streaming:
         self._one_block = cuts.size <= cuts.block and (cuts.whole_rows or cuts.size == cuts.width)
         self._threads = 1 if self._one_block else threads
         self._own = local()
+        self._compiled = cuts.whole_rows and compiled.suits(cuts.size, pair.candidate.dtype, pair.reference.dtype)
         self._step = quantiles.sample_step(cuts.size, cuts.width)
 
     def moments(self, *, percentiles: bool) -> Moments:
@@ -47,11 +48,18 @@ class Streaming:
         total = Moments()
         for start, stop in self._cuts.shards(block):
             span = slice(start - block[0], stop - block[0])
-            part, found = measure(a[span], b[span], start, self._cuts.width, self._ulp, self._scratch())
-            if percentiles:
-                part.sample = [found.compared()[:: 1 if self._one_block else self._step].copy()]
-            total.add(part)
+            total.add(self._shard_moments(a[span], b[span], start, percentiles))
         return total
+
+    def _shard_moments(self, a: Array, b: Array, start: int, percentiles: bool) -> Moments:
+        step = 1 if self._one_block else self._step
+        moments = compiled.measure(a, b, start, self._cuts.width) if self._compiled else None
+        if moments is not None:
+            moments.sample = [np.abs(a[::step].astype(np.float64) - b[::step])] if percentiles else []
+            return moments
+        moments, found = measure(a, b, start, self._cuts.width, self._ulp, self._scratch())
+        moments.sample = [found.compared()[::step].copy()] if percentiles else []
+        return moments
 
     def percentiles(self, moments: Moments) -> list[float]:
         """Return the percentiles `FRACTIONS` of |Δ|, after `moments` was asked to prepare them."""
@@ -63,18 +71,20 @@ class Streaming:
 
         def visits(visit: Callable[[Array], T]) -> Iterator[T]:
             def work(block: Span) -> list[T]:
-                return [visit(found.compared()) for found in self._gaps(block)]
+                return [visit(gaps) for gaps in self._gaps(block)]
 
             for parts in self._scan(work):
                 yield from parts
 
-        return quantiles.of_stream(moments.compared, sample, FRACTIONS, visits)
+        select = compiled.select if self._compiled else quantiles.select
+        return quantiles.of_stream(moments.compared, sample, FRACTIONS, visits, select)
 
-    def _gaps(self, block: Span) -> Iterator[Gap]:
+    def _gaps(self, block: Span) -> Iterator[Array]:
         a, b = self._pair.read(*block)
         for start, stop in self._cuts.shards(block):
             span = slice(start - block[0], stop - block[0])
-            yield gap_of(a[span], b[span], self._scratch())
+            fast = compiled.gap(a[span], b[span], self._scratch().gap) if self._compiled else None
+            yield fast if fast is not None else gap_of(a[span], b[span], self._scratch()).compared()
 
     def worst(self, moments: Moments) -> tuple[int, Any, Any]:
         """Return the flat index of the largest |Δ|, the reference's value there and the candidate's."""

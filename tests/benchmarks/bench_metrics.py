@@ -6,10 +6,12 @@ import time
 import warnings
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from parity.compare.metrics import diff
+from parity.compare import compiled
+from parity.compare.metrics import Diff, diff
 
 ELEMENTS = 16 << 20
 WIDTH = 32
@@ -32,6 +34,12 @@ def best(work: Callable[[], Any], rounds: int) -> float:
         work()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def by_numpy(candidate: np.ndarray, reference: np.ndarray, *, percentiles: bool) -> Diff:
+    """Return what `diff` does where numba is not installed."""
+    with mock.patch.object(compiled, "installed", lambda: False):
+        return diff(candidate, reference, percentiles=percentiles)
 
 
 def polygraphy(reference: np.ndarray, candidate: np.ndarray) -> tuple[str, Callable[[], Any]] | None:
@@ -58,8 +66,10 @@ def measure() -> list[dict[str, str]]:
     ways: list[tuple[str, Callable[[], Any]]] = [
         ("all metrics but percentiles", lambda: diff(candidate, reference, percentiles=False)),
         ("whole set", lambda: diff(candidate, reference)),
+        ("without numba: all but percentiles", lambda: by_numpy(candidate, reference, percentiles=False)),
+        ("without numba: whole set", lambda: by_numpy(candidate, reference, percentiles=True)),
     ]
-    ours = {name: [] for name, _ in ways}
+    ours: dict[str, list[float]] = {name: [best(work, 1)] for name, work in ways}  # the first call loads numba
     theirs = []
     for _ in range(ROUNDS if peer else 1):  # in turns, so that a busy machine slows both
         theirs.append(best(peer[1], 1) if peer else float("nan"))
