@@ -7,7 +7,7 @@ JOBS   ?= 2
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types tests bench soak clean
+.PHONY: help setup test lint types tests lowest bench soak clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
@@ -34,6 +34,13 @@ types: $(STAMP)  ## mypy --strict
 tests: $(STAMP)  ## the tests, on $(JOBS) processes
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests
 
+lowest:  ## the tests that need no torch, with the oldest libraries that are promised to work
+	test -x $(VENV)-lowest/bin/python || $(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install -q -r tests/lowest.txt hypothesis jsonschema pytest-timeout pytest-xdist safetensors
+	$(VENV)-lowest/bin/python -m pip install -q --no-deps -e .
+	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests/cases tests/cli tests/contract \
+		tests/diagnose tests/provenance tests/release tests/report tests/search tests/trace
+
 bench: $(STAMP)  ## measured speed, side by side with its peers, one process
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[torch,dev,bench]'
 	$(BIN)/python -m pytest -n 0 -m bench -s tests/benchmarks
@@ -42,5 +49,5 @@ soak: $(STAMP)  ## slow fuzzing and memory runs
 	$(BIN)/python -m pytest -n $(JOBS) -m soak tests
 
 clean:  ## remove what was built, the environment too
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(VENV)-lowest build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
