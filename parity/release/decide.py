@@ -14,6 +14,7 @@ import numpy as np
 
 from parity.compare.budget import INT8_RMS_RATIO, Budget, derived_limit, over, rms_ratio
 from parity.compare.floors import TINY, UNSTABLE_SHARE
+from parity.release.bound import bound_of, in_units
 from parity.release.measure import Measured
 from parity.tensor import Array
 from parity.verdict import Verdict
@@ -44,7 +45,7 @@ def decide(measured: Sequence[Measured], terms: Mapping[str, Terms]) -> tuple[li
     for (candidate, output), rows in groups.items():
         how = terms[candidate]
         budget = how.budgets.get(output)
-        pooled = _pooled(rows, candidate, output) if how.precision == "int8" and budget is None else None
+        pooled = _pooled(rows, candidate, output) if how.precision == "int8" and not _limits(budget) else None
         if pooled:
             measures.append(pooled)
         for row in rows:
@@ -95,7 +96,15 @@ def _judge_exact(row: Measured) -> Measured:
     different = row["dims"]["unequal"]
     verdict, fault = ("PASS", None) if different == 0 else ("FAIL", "budget")
     reason = "exactly equal" if different == 0 else f"{different} elements are not equal, and these must be exact"
-    return {**row, "budget": {"exact": True}, "verdict": verdict, "reason": reason, "limit": [0.0], "fault": fault}
+    return {
+        **row,
+        "budget": {"exact": True},
+        "verdict": verdict,
+        "reason": reason,
+        "limit": [0.0],
+        "bound": [0.0],
+        "fault": fault,
+    }
 
 
 def _judge_float(row: Measured, precision: str, budget: Budget | None, pooled: Mapping[str, Any] | None) -> Measured:
@@ -107,12 +116,16 @@ def _judge_float(row: Measured, precision: str, budget: Budget | None, pooled: M
             "1e-3 of their scale under rounding alone"
         )
         return {**row, "verdict": "NOT_JUDGED", "reason": reason}
+    if not _limits(budget):
+        budget = None  # it allows NaN to match NaN, and sets no limit: the derived ones apply
     if precision == "int8" and budget is None:
         return _judge_pooled(row, pooled)
     if budget is not None:
         gaps = np.asarray(row["dims"].get("max_abs_all", row["dims"]["max_abs"]), dtype=np.float64)
     limit, gain, described = _limit(row, precision, budget, gaps.size)
-    broken = over(budget, row) if budget else []
+    broken = over(budget, in_units(budget, row, gaps.size)) if budget else []
+    bound = bound_of(budget, row, gaps.size) if budget else limit
+    row = {**row, "bound": None if bound is None else bound.tolist()}
     if limit is not None:
         ratio = gain * gaps / np.maximum(limit, TINY)
         worst = int(np.argmax(ratio))
@@ -124,6 +137,11 @@ def _judge_float(row: Measured, precision: str, budget: Budget | None, pooled: M
     units = budget.units if budget else row["units"]
     verdict, fault = ("FAIL", "budget") if broken else ("PASS", None)
     return {**row, "units": units, "budget": described, "verdict": verdict, "reason": reason, "fault": fault}
+
+
+def _limits(budget: Budget | None) -> bool:
+    """Whether a budget limits anything."""
+    return budget is not None and bool(budget.judged)
 
 
 def _limit(

@@ -139,15 +139,15 @@ def coverage(
 
     Args:
         rows: decided comparisons of one candidate.
-        actions: names of its action outputs; all float outputs where none is known to be one.
+        actions: names of its action outputs; all float outputs where none is known to be one, else all.
         candidate: its name.
         names: element names by output, where known.
     """
     floats = {r["output"] for r in rows if r.get("floor")}
-    moved = False
-    informative = False
-    judged_actions = [o for o in sorted(floats) if o in actions] or sorted(floats)
-    for output in sorted(floats):
+    known = {r["output"] for r in rows if r.get("dims")}
+    judged_actions = sorted(known & set(actions)) or sorted(floats or known)
+    moved = informative = False
+    for output in sorted({*floats, *judged_actions}):
         span, limit = spans([r for r in rows if r["output"] == output])
         if span is None:
             continue
@@ -156,13 +156,13 @@ def coverage(
         if output in judged_actions:
             informative |= bool(covered.any())
         yield from _not_covered(output, span, covered, candidate, names.get(output))
-    if not floats:
+    if not known:
         return
     if not moved:
         yield Finding(
             "GATE007",
             "error",
-            "No float output depends on any input: the reference gives the same numbers in every case.",
+            "No output depends on any input: the reference gives the same numbers in every case.",
             candidate=candidate,
             remedy="check that the reference is the trained policy, and that its inputs are connected",
         )
@@ -178,21 +178,33 @@ def coverage(
 
 
 def spans(rows: Sequence[Measured]) -> tuple[Array | None, Array]:
-    """Return the reference's range and the limit of each action dimension over the pooled cases, both ``(D,)``."""
-    usable = [r for r in rows if r.get("dims") and None not in (r["dims"].get("ref_min") or [None])]
+    """Return how far the reference moves over the pooled cases, and the bounds, per action dimension, both ``(D,)``.
+
+    A report of an earlier version has no ``span``: there the extremes over all elements serve.
+    """
+    usable = [r for r in rows if r.get("dims") and _movement(r) is not None]
     pooled = [r for r in usable if r["profile"] in POOLED] or usable
-    width = len(pooled[0]["dims"]["ref_min"]) if pooled else 0
-    pooled = [r for r in pooled if len(r["dims"]["ref_min"]) == width]
     if not pooled:
         return None, np.zeros(0)
-    low = np.min([r["dims"]["ref_min"] for r in pooled], axis=0)
-    high = np.max([r["dims"]["ref_max"] for r in pooled], axis=0)
-    limits = [r["limit"] for r in pooled if r.get("limit") and len(r["limit"]) == width]
-    if limits:
-        return high - low, np.max(limits, axis=0)
-    squares = np.sum([r["dims"]["sum_sq_ref"] for r in pooled], axis=0) if "sum_sq_ref" in pooled[0]["dims"] else 0.0
-    count = sum(r["dims"]["n"] for r in pooled)
-    return high - low, INT8_RMS_RATIO * np.sqrt(np.broadcast_to(squares, (width,)) / max(count, 1))
+    moves = [np.asarray(m, dtype=np.float64) for r in pooled if (m := _movement(r)) is not None]
+    width = moves[0].shape[-1]
+    moves = [m for m in moves if m.shape[-1] == width]
+    span: Array = np.max([m[1] for m in moves], axis=0) - np.min([m[0] for m in moves], axis=0)
+    bounds = [r["bound"] for r in pooled if r.get("bound") and len(r["bound"]) in (1, width)]
+    if bounds:
+        return span, np.max([np.broadcast_to(b, (width,)) for b in bounds], axis=0)
+    squares = [r["dims"]["sum_sq_ref"] for r in pooled if len(r["dims"].get("sum_sq_ref") or ()) == width]
+    count = sum(r["dims"]["n"] for r in pooled if "n" in r["dims"])
+    return span, INT8_RMS_RATIO * np.sqrt(np.sum(squares, axis=0) / max(count, 1)) * np.ones(width)
+
+
+def _movement(row: Measured) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return the ends between which the reference moves, per action dimension; None where they are not known."""
+    dims = row["dims"]
+    if dims.get("span"):
+        return [0.0] * len(dims["span"]), dims["span"]
+    low, high = dims.get("ref_min") or [None], dims.get("ref_max") or [None]
+    return None if None in low or None in high else (low, high)
 
 
 def _not_covered(output: str, span: Array, covered: Array, candidate: str, names: Any) -> Iterator[Finding]:

@@ -12,27 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from parity.compare.floors import Floor, by_dimension, dimension_max, dimensions_of, floor_of
+from parity.compare.floors import Floor, by_dimension, floor_of
 from parity.compare.metrics import Diff, diff
 from parity.errors import ParityError
+from parity.release.extent import Extent, extent_of
 from parity.release.plan import Entry, Plan
 from parity.tensor import Array, TensorSource
 from parity.trace import Trace
 
 IN_MEMORY = 1 << 24  # elements; a larger output is compared in blocks, with the rounding term alone as its floor
-BLOCK = 1 << 22
 
 Measured = dict[str, Any]
 
 
 class Evidence:
-    """The traces of one run, opened once, and the scale of each output over each profile."""
+    """The traces of one run, opened once, and the extent of each output over each profile."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.plan = plan
         self._exits = ExitStack()
         self._traces: dict[str, Trace | None] = {}
-        self._scales: dict[tuple[str, str], Array | None] = {}
+        self._extents: dict[tuple[str, str], Extent] = {}
         self._cases: dict[str, frozenset[str]] = {}
         for side in {"reference", *(e.candidate for e in plan.entries)}:
             path = folder / f"{side}.h5"
@@ -70,34 +70,15 @@ class Evidence:
         trace = self._traces["reference"]
         return trace.floor(case, name) if trace else {}
 
-    def scale(self, name: str, profile: str) -> Array | None:
-        """Return the largest magnitude of each action dimension of ``name`` over the cases of ``profile``, ``(D,)``."""
+    def extent(self, name: str, profile: str) -> Extent:
+        """Return how far the reference's output ``name`` reaches over the cases of ``profile``."""
         key = (name, profile)
-        if key not in self._scales:
-            found: Array | None = None
+        if key not in self._extents:
             trace = self._traces["reference"]
-            for case in trace.cases if trace else ():
-                if case.profile != profile:
-                    continue
-                source = self.output("reference", case.id, name)
-                if source is not None and source.dtype.kind in "fV":
-                    largest = _largest(source)
-                    same = found is not None and found.shape == largest.shape
-                    found = np.maximum(found, largest) if same and found is not None else largest
-            self._scales[key] = found
-        return self._scales[key]
-
-
-def _largest(source: TensorSource) -> Array:
-    """Return the largest finite magnitude in each action dimension, ``(D,)``, reading whole rows in blocks."""
-    size = int(np.prod(source.shape, dtype=np.int64))
-    width = dimensions_of(source.shape)
-    step = max(1, BLOCK // width) * width
-    largest = np.zeros(width)
-    for start in range(0, size, step):
-        rows = source.read(start, min(start + step, size)).reshape(-1, width)
-        largest = np.maximum(largest, dimension_max(rows) if width > 1 else dimension_max(rows.reshape(-1)))
-    return largest
+            ids = [c.id for c in trace.cases if c.profile == profile] if trace else []
+            found = (self.output("reference", case, name) for case in ids)
+            self._extents[key] = extent_of(source for source in found if source is not None)
+        return self._extents[key]
 
 
 def measure(evidence: Evidence, entry: Entry) -> Measured:
@@ -172,20 +153,22 @@ def _floor_and_dims(
     """Return the floor as JSON and the sums per action dimension that judging needs; None where shapes differ."""
     if reference.shape != candidate.shape:
         return {}, None
-    scale = evidence.scale(entry.output, entry.profile)
-    if reference.dtype.kind not in "fV":
-        return {}, {"unequal": unequal(reference, candidate)}
-    if scale is None:
-        return {}, None
     size = int(np.prod(reference.shape, dtype=np.int64))
     if size == 0:
         return {}, None
+    extent = evidence.extent(entry.output, entry.profile)
+    moves = {} if extent.span is None else {"span": extent.span.tolist()}
+    if reference.dtype.kind not in "fV":
+        return {}, {"unequal": unequal(reference, candidate), **moves}
+    if extent.scale is None:
+        return {}, None
     if size > IN_MEMORY:
-        return floor_json(Floor(scale, None, None, 0, size)), _streamed_dims(found, scale.size)
+        floor = Floor(extent.scale, None, None, 0, size)
+        return floor_json(floor), {**_streamed_dims(found, extent.scale.size), **moves}
     ref = reference.read(0, size).reshape(reference.shape)
     cand = candidate.read(0, size).reshape(candidate.shape)
-    floor, bad = floor_of(scale, evidence.terms(entry.case, entry.output), size)
-    return floor_json(floor), _dims(ref, cand, bad)
+    floor, bad = floor_of(extent.scale, evidence.terms(entry.case, entry.output), size)
+    return floor_json(floor), {**_dims(ref, cand, bad), **moves}
 
 
 def unequal(reference: TensorSource, candidate: TensorSource) -> int:

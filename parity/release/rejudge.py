@@ -16,7 +16,7 @@ from parity.release.judge import budgets_of, conclude, difference_findings
 
 REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE010")  # follow from budgets and waivers
 EXPLAINED = ("DIAG", "WEIGHT")
-JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget")
+JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget", "bound")
 
 
 def rejudge(report: Mapping[str, Any], config: Config, today: dt.date | None = None) -> dict[str, Any]:
