@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from corpus_index import corpus_dir, corpus_index
 
 __all__ = ["corpus_index"]
