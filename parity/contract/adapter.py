@@ -252,6 +252,14 @@ def _ignored(ins: Matching) -> list[Finding]:
 def _undecided(ins: Matching) -> UsageError:
     """Return the error for candidate's inputs that cannot be told, with the lines to write."""
     names = ", ".join(f"{t.name!r} {t.shape or ''}".strip() for t in ins.only_b)
+    states = [t for t in ins.only_b if t.role == "hidden_state"]
+    if states:
+        pairs = ", ".join(f"{toml_key(t.name)} = {toml_string('the output that is its next value')}" for t in states)
+        return UsageError(
+            f"the candidate takes {names}, which looks like recurrent state; the reference does not take it",
+            remedy="if the reference keeps that state inside, have the candidate's kept, too, in its table:\n"
+            f"options = {{state = {{{pairs}}}}}",
+        )
     if not ins.only_a:
         lines = [f"constant = {{{', '.join(f'{toml_key(t.name)} = 1' for t in ins.only_b)}}}"]
         return UsageError(

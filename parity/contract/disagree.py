@@ -12,6 +12,7 @@ from parity.contract.disagree_robot import CONCEPTS, robot_disagreements, robot_
 from parity.contract.disagree_tensors import tensor_disagreements
 from parity.contract.disagreement import ONLY_ONE_SAYS, Disagreement, Sides
 from parity.contract.model import Contract
+from parity.contract.recurrent import keeps_state, state_pairs, without_state
 from parity.finding import Finding
 
 __all__ = ["Disagreement", "disagreements", "disagreements_of", "only_one_says"]
@@ -19,6 +20,8 @@ __all__ = ["Disagreement", "disagreements", "disagreements_of", "only_one_says"]
 
 def disagreements(a: Contract, b: Contract) -> list[Disagreement]:
     """Return every point in which ``b`` contradicts ``a``: tensors first, then window, sampler and robot."""
+    if keeps_state(a) != keeps_state(b):  # the one's state is inside, the other's goes in and out: the same policy
+        a, b = (c if keeps_state(c) else without_state(c, state_pairs(c)) for c in (a, b))
     sides = Sides(a, b)
     return [*tensor_disagreements(sides), *policy_disagreements(sides), *robot_disagreements(sides)]
 

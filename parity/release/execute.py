@@ -19,9 +19,10 @@ import numpy as np
 from parity.errors import ArtifactError, ParityError
 from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
-from parity.release.prepare import SEQUENCE, Prepared
+from parity.release.prepare import Prepared
 from parity.release.recordings import link_recording
 from parity.release.sides import Side
+from parity.release.state import SEQUENCE
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
 from parity.tensor import Array, Block, Case, stack

@@ -17,6 +17,7 @@ from parity.provenance.match import WeightMatch, match_weights
 from parity.release.measure import Evidence
 from parity.release.prepare import Prepared
 from parity.release.sides import Side
+from parity.release.state import SEQUENCE
 from parity.tensor import Array
 
 WITH_WEIGHTS = ("onnx", "torchscript", "pt2", "checkpoint", "safetensors", "folder")
@@ -46,11 +47,31 @@ def explain(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> tupl
         explained = _explained(prepared, folder, side, rows) if failed else []
         own = [f.for_candidate(side.name) for f in static]
         own += [finding_of(e, output, side.name) for output, e in explained]
-        cause = likely_cause(own, [e for _, e in explained])
+        carried = _carried(side.name, rows)
+        own += carried
+        cause = carried[0].title.rstrip(".") if carried else likely_cause(own, [e for _, e in explained])
         findings += [replace(f, severity="warning") if f.severity == "error" else f for f in own]
         if cause and failed:
             causes.append(cause if len(prepared.candidates) == 1 else f"{side.name}: {cause}")
     return findings, "; ".join(causes) or None
+
+
+def _carried(candidate: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return a finding where all that failed are steps to which state was carried over, and every other case passed."""
+    failed = {r["case"] for r in rows if r["candidate"] == candidate and r["verdict"] != "PASS"}
+    if not failed or not all(c.startswith(SEQUENCE) and c != f"{SEQUENCE}0000" for c in failed):
+        return []
+    return [
+        Finding(
+            "DIAG009",
+            "warning",
+            "Only steps that follow another differ: the state is not carried over as in the reference.",
+            where=min(failed),
+            evidence={"cases": sorted(failed)},
+            remedy="look for a state that is forgotten, fed back to the wrong input, or exported in another order",
+            candidate=candidate,
+        )
+    ]
 
 
 def _weights(reference: Side, candidate: Side) -> WeightMatch | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from parity.artifact import Artifact, recognize
 from parity.contract import Contract, read_contract
 from parity.contract.adapter import infer_adapter
 from parity.contract.join import join
+from parity.contract.recurrent import keeps_state, state_pairs, without_state
 from parity.contract.toml_text import toml_key, toml_string
 from parity.errors import ArtifactError, UsageError
 from parity.release.sides import RUNNER_OF
@@ -30,6 +31,7 @@ class Found:
     artifact: Artifact
     contract: Contract | None
     name: str = "reference"
+    state: Mapping[str, str] = field(default_factory=dict)  # what the runner keeps, where the other side does so itself
 
 
 def draft(artifacts: Sequence[Path], folder: Path = Path()) -> str:
@@ -43,7 +45,7 @@ def draft(artifacts: Sequence[Path], folder: Path = Path()) -> str:
         ArtifactError: one of the artifacts cannot be read.
         UsageError: nothing that can run is among them, or the same artifact is given twice.
     """
-    found = [_found(a) for path in artifacts for a in _expand(path)]
+    found = _state_kept([_found(a) for path in artifacts for a in _expand(path)])
     if not found:
         raise UsageError(
             f"nothing that can run in {', '.join(map(str, artifacts)) or 'no artifact at all'}",
@@ -101,6 +103,17 @@ def _found(artifact: Artifact) -> Found:
     return Found(artifact, None if artifact.kind == "factory" else read_contract(artifact))
 
 
+def _state_kept(found: Sequence[Found]) -> list[Found]:
+    """Return all, with the state that goes in and out of some taken away, where others keep it inside."""
+    if not any(f.contract is not None and keeps_state(f.contract) for f in found):
+        return list(found)
+    pairs = [state_pairs(f.contract) if f.contract is not None and f.artifact.kind == "onnx" else {} for f in found]
+    return [
+        replace(f, contract=without_state(f.contract, p), state=p) if f.contract is not None and p else f
+        for f, p in zip(found, pairs, strict=True)
+    ]
+
+
 def _named(found: Sequence[Found]) -> list[Found]:
     """Return the candidates with short names of their own: ``ort``; the file's name where there are several."""
     kinds = [f.artifact.kind for f in found]
@@ -113,7 +126,7 @@ def _named(found: Sequence[Found]) -> list[Found]:
         while name in taken:
             name, n = f"{base}-{n}", n + 1
         taken.add(name)
-        named.append(Found(f.artifact, f.contract, name))
+        named.append(replace(f, name=name))
     return named
 
 
@@ -155,6 +168,7 @@ def _reference(found: Found, folder: Path) -> str:
             "[reference]                # the trusted runner",
             f"runner = {toml_string(RUNNER_OF[found.artifact.kind])}",
             f"path = {toml_string(_path(found.artifact, folder))}",
+            *_options(found),
             '# python = "../train/.venv/bin/python"    # run it with another interpreter, one that has its torch',
             "",
         ]
@@ -179,10 +193,18 @@ def _candidate(found: Found, reference: Found, folder: Path) -> str:
             f"runner = {toml_string(RUNNER_OF[found.artifact.kind])}",
             f"path = {toml_string(_path(found.artifact, folder))}",
             *precision,
+            *_options(found),
             "# timeout_s = 120           # seconds that a case may take",
             "",
         ]
     )
+
+
+def _options(found: Found) -> list[str]:
+    """Return the line that tells the runner which state to keep, if any."""
+    pairs = ", ".join(f"{toml_key(k)} = {toml_string(v)}" for k, v in found.state.items())
+    comment = "     # kept for it between calls: zeros at reset, each output fed back to its input"
+    return [f"options = {{state = {{{pairs}}}}}{comment}"] if pairs else []
 
 
 NO_CANDIDATE = """\

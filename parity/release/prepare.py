@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from parity.cases import batch_case, cases_from_npz, make_cases
+from parity.cases.layout import batch_axis
 from parity.contract import Contract
 from parity.contract.adapter import Adapter, infer_adapter
 from parity.contract.join import join, with_siblings
+from parity.contract.recurrent import keeps_state
 from parity.errors import ParityError, UsageError
 from parity.finding import Finding
 from parity.release.config import CasesTable, Config, ContractTable, InputTable
 from parity.release.facts import Facts
 from parity.release.plan import Plan, make_plan
 from parity.release.sides import Side, resolve
+from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
 from parity.runner.base import Failure, RunnerSpec
 from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
 
-SEQUENCE = "nominal-s"  # ids of the steps of a sequence, in which a policy's state is carried over
-STEPS = 8  # of a sequence, where a policy keeps state
 BATCH = 4  # observations in a batch case, where a candidate declares its batch axis dynamic
 
 
@@ -85,6 +86,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     """
     reference = resolve(config.reference, "reference", root, {}, strict=strict)
     candidates = [resolve(c, c.name, root, config.adapter.get(c.name, {}), strict=strict) for c in config.candidate]
+    reference, *candidates = with_state_kept([reference, *candidates])
     contract, findings = _joint(reference, candidates, config.contract)
     adapters, more = _adapters(contract, candidates)
     settings = config.cases or CasesTable()
@@ -198,13 +200,16 @@ def _cases(
 ) -> tuple[list[Case], dict[str, tuple[str, ...]], list[Finding]]:
     """Return the cases, the batch cases with their rows, and what is to be said of them."""
     settings = config.cases or CasesTable()
+    known = [s.contract for s in (reference, *candidates) if s.contract is not None]
+    stateful = any(keeps_state(c) for c in known)
     recorded = next((s for s in (reference, *candidates) if s.spec.runner == "recorded" and s.problem is None), None)
     if recorded is not None:
-        return _recorded_cases(recorded, config.cases), {}, []
+        cases = _recorded_cases(recorded, config.cases)
+        return cases, {}, list(not_carried(cases)) if stateful else []
     if settings.inputs is not None:
         made = cases_from_npz(root / settings.inputs, contract)
-        return list(made.cases), {}, list(made.findings)
-    batch = settings.batch or _fixed_batch([contract, *(c.contract for c in candidates if c.contract)]) or 1
+        return [*made.cases, *(sequence(made.cases) if stateful else [])], {}, list(made.findings)
+    batch = settings.batch or _fixed_batch([contract, *known]) or 1
     made = make_cases(
         contract,
         seed=config.release.seed,
@@ -215,20 +220,14 @@ def _cases(
     )
     cases, findings = list(made.cases), list(made.findings)
     nominal = [c for c in cases if c.profile == "nominal"]
-    if any(s.contract is not None and s.contract.metadata.get("stateful") for s in (reference, *candidates)):
-        cases[len(nominal) : len(nominal)] = _sequence(nominal)
+    if stateful:
+        cases[len(nominal) : len(nominal)] = sequence(nominal or cases)
     if batch == 1 and len(nominal) >= BATCH and _all_dynamic(contract, candidates):
         joined = batch_case(nominal[:BATCH], BATCH, contract.inputs)
         last = max(i for i, c in enumerate(cases) if c.profile == "nominal")
         cases.insert(last + 1, joined)
         return cases, {joined.id: tuple(c.id for c in nominal[:BATCH])}, findings
     return cases, {}, findings
-
-
-def _sequence(nominal: Sequence[Case]) -> list[Case]:
-    """Return the first nominal cases once more, as steps that follow one another: state is carried over."""
-    note = "step {} of a sequence: state is carried over from the step before"
-    return [replace(c, id=f"{SEQUENCE}{i:04d}", note=note.format(i)) for i, c in enumerate(nominal[:STEPS])]
 
 
 def _recorded_cases(side: Side, settings: CasesTable | None) -> list[Case]:
@@ -254,7 +253,7 @@ def _fixed_batch(contracts: Sequence[Contract]) -> int | None:
     Raises:
         UsageError: two artifacts are fixed to different ones.
     """
-    sizes = {t.shape[0] for c in contracts for t in c.inputs if t.batched and t.shape and isinstance(t.shape[0], int)}
+    sizes = {t.shape[batch_axis(t) or 0] for c in contracts for t in c.inputs if t.batched and t.shape}
     fixed = {s for s in sizes if isinstance(s, int)}
     if len(fixed) > 1:
         raise UsageError(
@@ -265,9 +264,10 @@ def _fixed_batch(contracts: Sequence[Contract]) -> int | None:
 
 
 def _all_dynamic(contract: Contract, candidates: Sequence[Side]) -> bool:
-    """Whether every candidate declares a symbolic batch axis on every input and every output."""
+    """Whether every candidate declares a symbolic batch axis on every input, every output and the state kept for it."""
     specs = [t for c in candidates if c.contract for t in (*c.contract.inputs, *c.contract.outputs)]
     known = bool(specs) and all(c.contract is not None and c.contract.inputs for c in candidates)
+    known = known and not any(c.contract.metadata.get("state_batch") is False for c in candidates if c.contract)
     return known and all(
         t.batched and bool(t.shape) and not isinstance(t.shape[0] if t.shape else 0, int) for t in specs
     )

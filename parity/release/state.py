@@ -1,8 +1,11 @@
-"""Decides whose recurrent state the runner keeps: where one side keeps its state inside, or where the user says so."""
+"""Recurrent state: whose the runner keeps, and the cases in which it is carried over.
+
+The runner keeps a state that goes in and out of a graph where another side keeps its own inside, or the user says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +13,35 @@ from parity.contract import Contract
 from parity.contract.adapter_table import nearest
 from parity.contract.recurrent import keeps_state, one_state, state_pairs, without_state
 from parity.errors import UsageError
+from parity.finding import Finding
 from parity.release.sides import Side
+from parity.tensor import Case
 
 KEEPERS = ("onnxruntime", "openvino")  # runners with the option `state`
+
+SEQUENCE = "nominal-s"  # ids of the steps of a sequence, in which a policy's state is carried over
+STEPS = 8
+
+
+def sequence(cases: Sequence[Case]) -> list[Case]:
+    """Return the first cases once more, as steps that follow one another: state is carried over.
+
+    Few cases are gone through again: a policy that forgets its state must differ whatever the cases are.
+    """
+    note = "step {} of a sequence: state is carried over from the step before"
+    steps = [cases[i % len(cases)] for i in range(STEPS)] if cases else []
+    return [replace(c, id=f"{SEQUENCE}{i:04d}", note=note.format(i)) for i, c in enumerate(steps)]
+
+
+def not_carried(cases: Sequence[Case]) -> Iterator[Finding]:
+    """Yield a finding where a policy keeps state and the recorded ``cases`` carry it over nowhere."""
+    if not any(c.id.startswith(SEQUENCE) for c in cases):
+        yield Finding(
+            "GATE012",
+            "error",
+            "The policy keeps state, but the recording holds no sequence: whether it is carried over cannot be seen.",
+            remedy="record again with `parity run --record`, which plans a sequence",
+        )
 
 
 def with_state_kept(sides: Sequence[Side]) -> list[Side]:

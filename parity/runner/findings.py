@@ -5,6 +5,7 @@ RUN002  the policy keeps state between calls; it was reset before each case
 RUN003  the file holds state that was left over from a run
 RUN004  the runtime computes in another precision than it was asked for
 RUN005  nodes that only handle shapes ran on another provider than the one asked for
+RUN006  the graph's state goes in and out; parity kept it between calls
 """
 
 from __future__ import annotations
@@ -39,7 +40,18 @@ def session_findings(told: Told, where: str, candidate: str | None = None) -> It
             remedy="call eval() before saving; a robot that loads the file as it is runs another policy",
             candidate=candidate,
         )
-    if told.stateful and not read:
+    kept = environment.get("state_kept")
+    if kept:
+        yield Finding(
+            "RUN006",
+            "info",
+            f"{where} takes and gives its state: {told.stateful}.",
+            where=where,
+            evidence={"state": dict(kept)},
+            remedy="make sure that the robot does the same; `options = {state = {...}}` says it otherwise",
+            candidate=candidate,
+        )
+    elif told.stateful and not read:
         yield Finding(
             "RUN002", "info", f"{where}: {told.stateful}.", where=where, remedy="nothing", candidate=candidate
         )

@@ -31,14 +31,15 @@ PROVIDERS = {
     "azure": "AzureExecutionProvider",
 }
 _EXTERNAL = 1  # TensorProto.DataLocation (onnx.proto)
-_OPTIONS = ("threads", "session_config", "provider_options", "allow_fallback")
+_OPTIONS = ("threads", "session_config", "provider_options", "allow_fallback", "state")
 
 
 class OnnxRuntimeRunner:
     """The runner ``onnxruntime``.
 
-    Options: ``threads``, ``session_config``, ``provider_options``, and ``allow_fallback``, which accepts nodes that ran
-    on another provider than the one asked for.
+    Options: ``threads``, ``session_config``, ``provider_options``; ``allow_fallback``, which accepts nodes that ran on
+    another provider than the one asked for; ``state``, the inputs of a recurrent state with the outputs that are their
+    next values (``{h_in = "h_out"}``): the worker keeps them, and the session does not show them.
     """
 
     name = "onnxruntime"

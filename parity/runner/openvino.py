@@ -13,11 +13,15 @@ from parity.runner.onnxruntime import external_data
 from parity.runner.options import check_options
 from parity.runner.session import worker_session
 
-_OPTIONS = ("threads", "precision_hint")
+_OPTIONS = ("threads", "precision_hint", "state")
 
 
 class OpenVinoRunner:
-    """The runner ``openvino``. Options: ``threads``, ``precision_hint`` (f32; by itself OpenVINO may take bfloat16)."""
+    """The runner ``openvino``.
+
+    Options: ``threads``, ``precision_hint`` (f32; by itself OpenVINO may take bfloat16), and ``state``, as for
+    ``onnxruntime``.
+    """
 
     name = "openvino"
 

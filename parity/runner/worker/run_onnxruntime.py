@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parity.runner.worker.double_graph import in_double
+    from parity.runner.worker.kept_state import keep_state
     from parity.runner.worker.protocol import Call, Policy, Refused, alone, cast, digest, pick, serve
 else:
     from double_graph import in_double
+    from kept_state import keep_state
     from protocol import Policy, Refused, alone, cast, digest, pick, serve
 
 DTYPES = {
@@ -207,7 +209,7 @@ def open_policy(request: dict[str, Any]) -> Any:
         text = "asked for {}, but this onnxruntime {} has only {}"
         raise Refused("absent", text.format(provider, ort.__version__, ", ".join(available)))
     policy = OnnxPolicy(request)
-    return policy, policy.info()
+    return keep_state(policy, policy.info(), request["options"].get("state"))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from parity.runner.worker.kept_state import keep_state
     from parity.runner.worker.protocol import Call, Policy, Refused, alone, cast, digest, pick, serve
 else:
+    from kept_state import keep_state
     from protocol import Policy, Refused, alone, cast, digest, pick, serve
 
 CLASSES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
@@ -108,7 +110,7 @@ def open_policy(request: dict[str, Any]) -> Any:
     if device.split(".")[0] not in {d.split(".")[0] for d in available}:
         raise Refused("absent", "asked for device {}, but OpenVINO finds only {}".format(device, ", ".join(available)))
     policy = OpenVinoPolicy(request)
-    return policy, policy.info()
+    return keep_state(policy, policy.info(), request["options"].get("state"))
 
 
 if __name__ == "__main__":
