@@ -7,14 +7,16 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from parity.errors import UsageError
+from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding
 from parity.release import gate
 from parity.release.config import Config
 from parity.release.decide import Terms, decide
-from parity.release.judge import budgets_of, conclude, difference_findings
+from parity.release.intact import check_intact
+from parity.release.judge import all_budgets, at_policy_level, budgets_of, conclude, difference_findings
+from parity.release.names import budgeted, refuse_unknown
 
-REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE010")  # follow from budgets and waivers
+REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE009", "GATE010")  # follow from budgets and waivers
 EXPLAINED = ("DIAG", "WEIGHT")
 JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget", "bound")
 
@@ -23,28 +25,41 @@ def rejudge(report: Mapping[str, Any], config: Config, today: dt.date | None = N
     """Return ``report`` judged again.
 
     Raises:
-        UsageError: the report lacks the numbers, or holds no candidate that the configuration names.
+        UsageError: it holds no candidate that the configuration names, or a budget is for no output of it.
+        ArtifactError: it lacks comparisons or their numbers, or is not of the form that parity writes.
     """
-    fresh = copy.deepcopy(dict(report))
+    try:
+        return _rejudge(copy.deepcopy(dict(report)), config, today or dt.date.today())
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
+        raise ArtifactError(
+            f"this report cannot be judged again: it is not as parity writes it ({type(e).__name__}: {e})",
+            remedy="it was edited, damaged, or written by an early version: run the release again",
+        ) from None
+
+
+def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str, Any]:
     known = {c.name for c in config.candidate}
     names = [c["name"] for c in fresh["candidates"]]
-    if set(names) != known:
+    if set(names) != known or len(names) != len(known):
         raise UsageError(
             f"the report is about {', '.join(names)}; this parity.toml about {', '.join(sorted(known))}",
             remedy="judge the report with the parity.toml of its own release",
         )
+    check_intact(fresh)
+    outputs = fresh["outputs"]
+    refuse_unknown(budgeted(config), list(outputs))
     rows = [_measured(r) for r in fresh["comparisons"]]
     terms = {c["name"]: Terms(c["precision"], budgets_of(config, c["name"])) for c in fresh["candidates"]}
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
     kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
-    outputs = fresh.get("outputs", {})
     actions = [name for name, o in outputs.items() if o["role"] == "action"]
     elements = {name: o["elements"] for name, o in outputs.items()}
     for name in names:
         own = [r for r in fresh["comparisons"] if r["candidate"] == name]
+        kept += gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
-    judged = conclude(fresh, kept, config.waiver, today or dt.date.today())
+    judged = conclude(fresh, kept, config.waiver, today)
     if judged["verdict"] != "FAIL":  # what explained the failure explains nothing now
         judged["findings"] = [f for f in judged["findings"] if not f["code"].startswith(EXPLAINED)]
         judged["cause"] = None
@@ -52,6 +67,4 @@ def rejudge(report: Mapping[str, Any], config: Config, today: dt.date | None = N
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
-    if "dims" not in row or "floor" not in row:
-        raise UsageError(f"the report lacks the numbers to judge {row.get('id')} again", remedy="run the release again")
     return {**{k: v for k, v in row.items() if k not in JUDGED}, "verdict": "NOT_JUDGED", "reason": "", "budget": {}}
