@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ascend_gates import flagged
 from faults import ON_OUTPUTS, with_foreign_weight, with_half_last_layer
-
 from parity import assert_close
 
 CORPUS = Path(os.environ.get("PARITY_CORPUS") or Path(__file__).resolve().parents[3] / "shared" / "corpus")
