@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from parity.release.config import Config, load_config
-from parity.release.decide import Terms, decide
 from parity.release.execute import execute
 from parity.release.facts import Facts
-from parity.release.judge import budgets_of, judge
+from parity.release.judge import judge
 from parity.release.measure import Evidence, Measured, measure
 from parity.release.plan import Entry, Plan
-from parity.release.precision import judged_class
 from parity.release.prepare import Prepared, prepare
 from parity.release.saved import append_measured, load_evidence, measure_all, save_facts
+from parity.verdict import Verdict
 
 
 class Gateway:
@@ -57,7 +56,7 @@ class Gateway:
     @property
     def candidates(self) -> tuple[str, ...]:
         """Names of the candidates to be judged as a whole; none where the run itself does that."""
-        return () if self._toml is None else tuple(dict.fromkeys(e.candidate for e in self.plan.entries))
+        return () if self._toml is None else tuple(name for name in self.facts if name != "reference")
 
     def note_selected(self, entries: list[Entry]) -> None:
         """Write down which entries were selected, for the run that judges them."""
@@ -73,10 +72,12 @@ class Gateway:
         return self._decided[entry.id]
 
     def candidate(self, name: str) -> dict[str, Any]:
-        """Return the verdict on one candidate and its reasons."""
-        prepared, config = self._release
-        report = judge(prepared, config, self.facts, measure_all(self.folder, self.plan))
-        found: dict[str, Any] = next(c for c in report["candidates"] if c["name"] == name)
+        """Return the verdict on one candidate and its reasons; what stands against the release stands against each."""
+        found: dict[str, Any] = next(c for c in self._report["candidates"] if c["name"] == name)
+        findings = self._report["findings"]
+        against = [f for f in findings if f["candidate"] is None and f["severity"] == "error" and not f["waived"]]
+        if against and found["verdict"] == Verdict.PASS:
+            return {**found, "verdict": Verdict.NOT_JUDGED.value, "reasons": [f["title"] for f in against]}
         return found
 
     @cached_property
@@ -85,15 +86,13 @@ class Gateway:
         return _prepared(self._toml)
 
     @cached_property
-    def _decided(self) -> dict[str, Measured]:
+    def _report(self) -> dict[str, Any]:
         prepared, config = self._release
-        reference = prepared.reference
-        terms = {
-            s.name: Terms(judged_class(s, reference, self.facts["reference"]), budgets_of(config, s.name))
-            for s in prepared.candidates
-        }
-        rows, _ = decide(measure_all(self.folder, self.plan), terms)
-        return {r["id"]: r for r in rows}
+        return judge(prepared, config, self.facts, measure_all(self.folder, self.plan))
+
+    @cached_property
+    def _decided(self) -> dict[str, Measured]:
+        return {r["id"]: r for r in self._report["comparisons"]}
 
     def close(self) -> None:
         """Close the traces; remove the evidence if this gateway made it."""
