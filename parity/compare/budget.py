@@ -61,7 +61,8 @@ class Budget:
     """Limits set by the user for one output. A field that is None is not judged.
 
     ``max_abs`` is a number or one per action dimension, in ``units`` where given; ``scale`` turns the graph's values
-    into those units. ``allow_nan`` lets NaN match NaN (never a number).
+    into those units. ``allow_nan`` lets NaN match NaN and an infinity
+    its like (never a number).
     """
 
     max_abs: float | tuple[float, ...] | None = None

@@ -80,6 +80,8 @@ def _broken_structure(row: Measured, precision: str, budget: Budget | None) -> t
         return "nan", f"{row['nan_mismatches']} elements are NaN"
     if row["inf_mismatches"]:
         return "inf", f"{row['inf_mismatches']} elements are infinite on one side"
+    if row["inf_both"] and not (budget is not None and budget.allow_nan):
+        return "inf", f"{row['inf_both']} elements are infinite on both sides: they cannot be compared"
     return "", None
 
 

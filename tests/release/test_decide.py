@@ -58,6 +58,12 @@ def test_nan_on_both_sides_is_a_mismatch() -> None:
     assert one(measured(a, a))["verdict"] == "FAIL"
 
 
+def test_infinity_on_both_sides_is_compared_with_nothing() -> None:
+    a = np.array([[np.inf, 1.0]], dtype=np.float32)
+    assert one(measured(a, a))["verdict"] == "FAIL"
+    assert one(measured(a, a), budget=Budget(max_abs=1.0, allow_nan=True))["verdict"] == "PASS"
+
+
 def test_nan_on_both_sides_passes_only_where_the_budget_says_so() -> None:
     a = np.array([[np.nan, 1.0]], dtype=np.float32)
     b = np.array([[1.0, 1.0]], dtype=np.float32)
