@@ -34,6 +34,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         ({"left_over_state": ["hidden"]}, None, "RUN003"),
         ({"precision_hint": "f32", "inference_precision": "bf16"}, None, "RUN004"),
         ({"nodes_elsewhere": ["n (Shape)"], "provider": "CUDAExecutionProvider"}, None, "RUN005"),
+        ({"state_kept": {"h_in": "h_out"}}, "h_in (from h_out) kept between calls", "RUN006"),
     ],
 )
 def test_each_is_said(environment: dict[str, Any], stateful: str | None, code: str) -> None:
