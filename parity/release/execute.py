@@ -111,9 +111,7 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
 
 def _run_all(prepared: Prepared, lives: list[Live], pool: ThreadPoolExecutor, report: Report | None) -> None:
     reference, candidates = lives[0], lives[1:]
-    single = [c for c in prepared.cases if c.id not in prepared.assembled]
-    jobs: list[Future[None]] = [pool.submit(_run, prepared, reference, single, report)]
-    jobs += [pool.submit(_run, prepared, live, prepared.cases, report) for live in candidates]
+    jobs: list[Future[None]] = [pool.submit(_run, prepared, x, prepared.cases_of(x.side), report) for x in lives]
     for job in jobs:
         job.result()
     _assemble(prepared, reference)

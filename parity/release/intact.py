@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parity.errors import ArtifactError
+from parity.release.batches import is_batch
 
-BATCH = "-b"  # in the ids of batch cases, which are planned for the candidates that take batches
 CLOSE = 1e-6  # relative; the same number worked out in two ways
 
 
@@ -44,7 +44,7 @@ def _check_complete(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
         for candidate in report["candidates"]
         for case in report["cases"]
         for output in report["outputs"]
-        if (candidate["name"], case["id"], output) not in given and BATCH not in case["id"]
+        if (candidate["name"], case["id"], output) not in given and not is_batch(case["id"])
     ]
     if missing:
         _refuse(f"{len(missing)} of its comparisons are gone, such as {missing[0]}")

@@ -6,7 +6,8 @@ Everything in it starts as NOT_JUDGED. What is planned and not measured stays so
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,17 +76,36 @@ def load_plan(path: Path) -> Plan:
 
 
 def make_plan(
-    release: str, seed: int, candidates: Sequence[str], cases: Iterable[Case], outputs: Sequence[str], worst: bool
+    release: str,
+    seed: int,
+    candidates: Sequence[str],
+    cases: Iterable[Case],
+    outputs: Sequence[str],
+    worst: int,
+    takers: Mapping[str, Collection[str]] | None = None,
 ) -> Plan:
-    """Return the plan of judging ``outputs`` of every candidate in every case, and in the worst cases to be found."""
+    """Return the plan of judging ``outputs`` of every candidate in every case, and in ``worst`` cases to be found.
+
+    ``takers`` names, by id, the candidates of a case that is not for all.
+
+    Raises:
+        UsageError: two cases, or two outputs, would be told by the same id.
+    """
     planned = [PlannedCase(c.id, c.profile, c.seed, c.note, fingerprint(c)) for c in cases]
-    if worst:
-        ids = [f"worst-{i:04d}" for i in range(WORST_KEPT)]
-        planned += [PlannedCase(i, "worst", seed, "found by the search", None) for i in ids]
+    planned += [PlannedCase(f"worst-{i:04d}", "worst", seed, "found by the search", None) for i in range(worst)]
     entries = [
         Entry(f"{name}/graph/{case.id}/{output}", name, "graph", None, case.profile, case.id, output)
         for name in candidates
         for case in planned
         for output in outputs
+        if name in (takers or {}).get(case.id, (name,))
     ]
+    _refuse_doubles([e.id for e in entries])
+    _refuse_doubles([c.id for c in planned])
     return Plan(release, seed, tuple(entries), tuple(planned))
+
+
+def _refuse_doubles(ids: Sequence[str]) -> None:
+    if len(set(ids)) < len(ids):
+        double = next(i for i, count in Counter(ids).items() if count > 1)
+        raise UsageError(f"two comparisons would both be called {double!r}", remedy="rename a case or an output")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from parity.cases import batch_case, cases_from_npz, make_cases
+from parity.cases import cases_from_npz, make_cases
 from parity.cases.layout import batch_axis
 from parity.contract import Contract
 from parity.contract.adapter import Adapter, infer_adapter
@@ -16,23 +15,23 @@ from parity.contract.join import join, with_siblings
 from parity.contract.recurrent import keeps_state
 from parity.errors import ParityError, UsageError
 from parity.finding import Finding
+from parity.release.batches import Batches, batches_of, is_batch
 from parity.release.config import CasesTable, Config, ContractTable, InputTable
 from parity.release.facts import Facts
-from parity.release.plan import Plan, make_plan
+from parity.release.names import budgeted, refuse_unknown
+from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
 from parity.runner.base import Failure, RunnerSpec
 from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
 
-BATCH = 4  # observations in a batch case, where a candidate declares its batch axis dynamic
-
 
 @dataclass(slots=True)
 class Prepared:
     """A release that is ready to run: sides, the contract they share, adapters, cases and the plan.
 
-    ``assembled`` maps a batch case to the single cases that are its rows: only candidates run it.
+    ``batches`` are the batch cases: only candidates that take batches run them.
     """
 
     root: Path
@@ -42,7 +41,7 @@ class Prepared:
     adapters: dict[str, Adapter]
     cases: list[Case]
     plan: Plan
-    assembled: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    batches: Batches = field(default_factory=Batches)
     findings: list[Finding] = field(default_factory=list)
     worst_evaluations: int = 0
 
@@ -50,6 +49,17 @@ class Prepared:
     def ranges(self) -> dict[str, Range]:
         """Ranges of the contract's inputs, by name, where they are known."""
         return {t.name: t.range for t in self.contract.inputs if t.range is not None}
+
+    @property
+    def assembled(self) -> Mapping[str, tuple[str, ...]]:
+        """The single cases that are the rows of each batch case that the reference does not run."""
+        return self.batches.rows
+
+    def cases_of(self, side: Side) -> list[Case]:
+        """Return the cases that ``side`` runs."""
+        if side is self.reference:
+            return [c for c in self.cases if c.id not in self.assembled]
+        return [c for c in self.cases if side.name in self.batches.takers.get(c.id, (side.name,))]
 
     def add_worst(self, cases: Sequence[Case]) -> None:
         """Take in the inputs that the search found."""
@@ -90,38 +100,27 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     contract, findings = _joint(reference, candidates, config.contract)
     adapters, more = _adapters(contract, candidates)
     settings = config.cases or CasesTable()
-    cases, assembled, made = _cases(config, reference, candidates, contract, root)
+    cases, made = _cases(config, reference, candidates, contract, root)
+    batches = batches_of(cases, contract, candidates)
+    cases += batches.cases
     outputs = [t.name for t in contract.outputs]
     if not outputs:
         raise UsageError(
             "the outputs of the policy cannot be told without running it",
             remedy='name them, in order, in parity.toml: [contract.outputs.action] shape = ["batch", 16, 2]',
         )
-    _check_names(config, contract)
+    refuse_unknown(budgeted(config), outputs)
+    noise = [(f"noise of {c.name}", n) for c in config.candidate for n in c.noise]
+    refuse_unknown(noise, [t.name for t in contract.inputs])
     live = all(s.spec.runner != "recorded" for s in (reference, *candidates))
     worst = settings.worst if live else 0
     if settings.worst and not worst:
         made.append(_no_search())
-    plan = make_plan(config.release.name, config.release.seed, [c.name for c in candidates], cases, outputs, worst > 0)
+    names = [c.name for c in candidates]
+    kept = min(WORST_KEPT, worst)
+    plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers)
     findings += more + made
-    return Prepared(root, reference, candidates, contract, adapters, cases, plan, assembled, findings, worst)
-
-
-def _check_names(config: Config, contract: Contract) -> None:
-    """Refuse a budget for an output, or noise on an input, that there is not: it would silently have no effect.
-
-    Raises:
-        UsageError: such a name, with the nearest known one.
-    """
-    budgets = [(f"[budgets.{c}.{o}]", o) for c, tables in config.budgets.items() for o in tables]
-    noise = [(f"noise of {c.name}", n) for c in config.candidate for n in c.noise]
-    for named, known in ((budgets, contract.outputs), (noise, contract.inputs)):
-        names = [t.name for t in known]
-        for place, name in named:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise UsageError(f"{place}: there is no {name!r}{hint}", expected=", ".join(names))
+    return Prepared(root, reference, candidates, contract, adapters, cases, plan, batches, findings, worst)
 
 
 def _no_search() -> Finding:
@@ -197,18 +196,18 @@ def _adapters(contract: Contract, candidates: Sequence[Side]) -> tuple[dict[str,
 
 def _cases(
     config: Config, reference: Side, candidates: Sequence[Side], contract: Contract, root: Path
-) -> tuple[list[Case], dict[str, tuple[str, ...]], list[Finding]]:
-    """Return the cases, the batch cases with their rows, and what is to be said of them."""
+) -> tuple[list[Case], list[Finding]]:
+    """Return the cases, and what is to be said of them."""
     settings = config.cases or CasesTable()
     known = [s.contract for s in (reference, *candidates) if s.contract is not None]
     stateful = any(keeps_state(c) for c in known)
     recorded = next((s for s in (reference, *candidates) if s.spec.runner == "recorded" and s.problem is None), None)
     if recorded is not None:
         cases = _recorded_cases(recorded, config.cases)
-        return cases, {}, list(not_carried(cases)) if stateful else []
+        return cases, list(not_carried(cases)) if stateful else []
     if settings.inputs is not None:
         made = cases_from_npz(root / settings.inputs, contract)
-        return [*made.cases, *(sequence(made.cases) if stateful else [])], {}, list(made.findings)
+        return [*made.cases, *(sequence(made.cases) if stateful else [])], list(made.findings)
     batch = settings.batch or _fixed_batch([contract, *known]) or 1
     made = make_cases(
         contract,
@@ -222,12 +221,7 @@ def _cases(
     nominal = [c for c in cases if c.profile == "nominal"]
     if stateful:
         cases[len(nominal) : len(nominal)] = sequence(nominal or cases)
-    if batch == 1 and len(nominal) >= BATCH and _all_dynamic(contract, candidates):
-        joined = batch_case(nominal[:BATCH], BATCH, contract.inputs)
-        last = max(i for i, c in enumerate(cases) if c.profile == "nominal")
-        cases.insert(last + 1, joined)
-        return cases, {joined.id: tuple(c.id for c in nominal[:BATCH])}, findings
-    return cases, {}, findings
+    return cases, findings
 
 
 def _recorded_cases(side: Side, settings: CasesTable | None) -> list[Case]:
@@ -236,7 +230,8 @@ def _recorded_cases(side: Side, settings: CasesTable | None) -> list[Case]:
     with Trace.open(path) as trace:
         cases = [Case(c.id, c.profile, c.seed, trace.inputs(c.id), c.note) for c in trace.cases]
     if settings is not None:
-        nominal = sum(c.profile == "nominal" and not c.id.startswith(SEQUENCE) for c in cases)
+        made = [c for c in cases if not c.id.startswith(SEQUENCE) and not is_batch(c.id)]
+        nominal = sum(c.profile == "nominal" for c in made)
         edge = any(c.profile == "edge" for c in cases)
         if (settings.nominal, settings.edge) != (nominal, edge):
             raise UsageError(
@@ -261,13 +256,3 @@ def _fixed_batch(contracts: Sequence[Contract]) -> int | None:
             remedy="export them for the same batch, or with a dynamic batch axis",
         )
     return fixed.pop() if fixed else None
-
-
-def _all_dynamic(contract: Contract, candidates: Sequence[Side]) -> bool:
-    """Whether every candidate declares a symbolic batch axis on every input, every output and the state kept for it."""
-    specs = [t for c in candidates if c.contract for t in (*c.contract.inputs, *c.contract.outputs)]
-    known = bool(specs) and all(c.contract is not None and c.contract.inputs for c in candidates)
-    known = known and not any(c.contract.metadata.get("state_batch") is False for c in candidates if c.contract)
-    return known and all(
-        t.batched and bool(t.shape) and not isinstance(t.shape[0] if t.shape else 0, int) for t in specs
-    )
