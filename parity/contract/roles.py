@@ -21,6 +21,7 @@ _ACTION = re.compile(r"action|actuator|torque|command|trajectory|chunk|policy_?o
 _NO_ACTION = re.compile(
     r"value|critic|log_?prob|logit|entropy|feature|embed|attention|attn|weight|std|var(iance)?($|_)|mask|latent|kv|cache"
 )
+_STATE = re.compile(r"(^|[_./])(obs\w*|state|proprio\w*|qpos|joints?)($|[_./])")
 CHANNELS = (1, 3, 4)
 
 
@@ -45,7 +46,9 @@ def input_role(name: str, shape: Shape | None, dtype: str | None) -> Role | None
         return "image"
     if _ENVIRONMENT.search(low):
         return "environment_state"
-    return "state" if floating and (rank is None or rank <= 3) else None
+    if rank is None:  # the name alone tells, or the partner artifact does
+        return "image" if _IMAGE.search(low) else "state" if _STATE.search(low) else None
+    return "state" if floating and rank <= 3 else None
 
 
 def _numbers_per_row(shape: Shape | None) -> int | None:

@@ -181,3 +181,20 @@ def test_damage_is_refused_or_harmless(corpus: Path, tmp_path: Path) -> None:
         path.write_bytes(data)
         with contextlib.suppress(ArtifactError):
             json.dumps(READER.read(Artifact(path, "torchscript")).as_json())
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("observation_images_top", "image"),
+        ("observation_state", "state"),
+        ("obs", "state"),
+        ("x", None),
+        ("mask", "mask"),
+    ],
+)
+def test_a_name_alone_tells_a_role_or_nothing(name: str, role: str | None) -> None:
+    """Called a state by mistake, a camera would be drawn from N(0, 1)."""
+    from parity.contract.roles import input_role
+
+    assert input_role(name, None, None) == role
