@@ -24,6 +24,7 @@ class Facts:
         notes: remarks of the worker.
         repeat_differs: outputs that changed when one case ran twice, with the largest difference.
         completed: number of cases that ran.
+        outputs: names of what it gave, in the contract's words.
         seconds: where time went; never part of the report.
     """
 
@@ -37,6 +38,7 @@ class Facts:
     notes: list[str] = field(default_factory=list)
     repeat_differs: dict[str, float] = field(default_factory=dict)
     completed: int = 0
+    outputs: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     calls: int = 0
 
@@ -51,6 +53,7 @@ class Facts:
     def note_run(self, result: RunResult) -> None:
         """Add what one block of cases told."""
         self.completed += result.completed
+        self.outputs += [name for name in result.outputs if name not in self.outputs]
         self.calls += len(result.seconds)
         self.seconds["calls"] = self.seconds.get("calls", 0.0) + sum(result.seconds)
         for name, difference in result.repeat_differs.items():
@@ -69,6 +72,7 @@ class Facts:
             "notes": list(self.notes),
             "repeat_differs": dict(self.repeat_differs),
             "completed": self.completed,
+            "outputs": list(self.outputs),
         }
 
     @classmethod

@@ -90,6 +90,24 @@ def random_ops(ops: Sequence[str], where: str, candidate: str) -> Iterator[Findi
         )
 
 
+def unplanned(given: Sequence[str], planned: Sequence[str], candidate: str) -> Iterator[Finding]:
+    """Yield a finding for each output of the reference that no comparison is about, as the candidate does not have it.
+
+    That is so where the reference's outputs are known only once it runs.
+    """
+    for output in given:
+        if output not in planned:
+            yield Finding(
+                "DIFF005",
+                "error",
+                f"{output} is missing: the reference gives it, and the candidate has no such output.",
+                where=output,
+                evidence={"reference": list(given), "planned": list(planned)},
+                remedy="export it too, or let the reference return only what is to be shipped",
+                candidate=candidate,
+            )
+
+
 def same_thing(same: bool, candidate: str) -> Iterator[Finding]:
     """Yield a finding where candidate and reference are the same bytes, run in the same way."""
     if same:

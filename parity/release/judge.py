@@ -126,6 +126,7 @@ def _candidate_findings(
         yield from gate.random_ops([str(o) for o in ops], str(which.spec.path), name)
     yield from precision_findings(side, facts[name], judged, prepared.reference, facts["reference"])
     outputs = prepared.contract.outputs
+    yield from gate.unplanned(facts["reference"].outputs, [t.name for t in outputs], name)
     actions = [t.name for t in outputs if t.role == "action"]
     yield from gate.coverage(rows, actions, name, {t.name: t.elements for t in outputs})
     yield from difference_findings(rows, name)

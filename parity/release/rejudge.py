@@ -57,6 +57,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
     for name in names:
         own = [r for r in fresh["comparisons"] if r["candidate"] == name]
         kept += gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
+        kept += gate.unplanned(fresh["facts"]["reference"].get("outputs", ()), list(outputs), name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
     judged = conclude(fresh, kept, config.waiver, today)
