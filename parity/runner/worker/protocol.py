@@ -290,8 +290,8 @@ def digest(base: Path, files: list[Path], folder: bool) -> str:
     if len(files) == 1 and not folder:
         return file_digest(files[0])
     tree = hashlib.sha256()
-    for f in files:
-        tree.update(f"{f.relative_to(base).as_posix()}\0{file_digest(f)}\n".encode())
+    for name, f in sorted((f.relative_to(base).as_posix(), f) for f in files):
+        tree.update(f"{name}\0{file_digest(f)}\n".encode("utf-8", "surrogateescape"))
     return tree.hexdigest()
 
 
