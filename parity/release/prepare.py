@@ -27,6 +27,9 @@ from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
 
 
+HASHED_ALIKE = ("onnx", "torchscript", "pt2", "openvino", "command")  # kinds whose worker hashes as `digest` does
+
+
 @dataclass(slots=True)
 class Prepared:
     """A release that is ready to run: sides, the contract they share, adapters, cases and the plan.
@@ -75,9 +78,9 @@ class Prepared:
 
     def check_loaded(self, side: Side, facts: Facts) -> None:
         """Note a failure where the bytes that the worker loaded are not those that were hashed."""
-        one_file = side.artifact is not None and side.artifact.kind in ("onnx", "torchscript", "pt2")
+        kind = side.artifact.kind if side.artifact else side.spec.runner
         loaded = facts.loaded_sha256
-        if one_file and loaded is not None and side.sha256 is not None and loaded != side.sha256:
+        if kind in HASHED_ALIKE and loaded is not None and side.sha256 is not None and loaded != side.sha256:
             facts.failure = Failure(
                 "load",
                 f"{side.spec.path} changed while it was being tested: {side.sha256[:12]} was hashed, "

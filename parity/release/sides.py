@@ -24,6 +24,7 @@ RUNNER_OF: Mapping[str, str] = {
     "trace": "recorded",
     "npz": "recorded",
 }
+UNREAD = ("factory", "openvino")  # kinds that run, and of which nothing is known without running them
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
 
 
 def _contract(artifact: Artifact) -> Contract | None:
-    if artifact.kind == "factory":
+    if artifact.kind in UNREAD:
         return None
     return read_contract(artifact)
 

@@ -36,3 +36,14 @@ def test_a_candidate_that_is_replaced_after_it_was_hashed(tmp_path: Path, monkey
     report = judged(tmp_path, {"path": "r.onnx"}, [{"name": "c", "path": "c.onnx"}])
     assert verdicts(report) == {"c": "NOT_JUDGED"}
     assert "GATE003" in codes(report, "c")
+
+
+def test_openvino_files_are_run_and_held_to_their_hash(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    mlp(tmp_path / "r.onnx")
+    mlp(tmp_path / "wrong.onnx", seed=1)
+    for name, source in (("right", "r"), ("wrong", "wrong")):
+        model = openvino.convert_model(str(tmp_path / f"{source}.onnx"))
+        openvino.save_model(model, str(tmp_path / f"{name}.xml"), compress_to_fp16=False)
+    tables = [{"name": n, "path": f"{n}.xml"} for n in ("right", "wrong")]
+    assert verdicts(judged(tmp_path, {"path": "r.onnx"}, tables)) == {"right": "PASS", "wrong": "FAIL"}
