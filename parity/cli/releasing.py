@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from parity.artifact import recognize
 from parity.cli.judging import Outcome, judge_now
-from parity.errors import OutputError, UsageError
-from parity.release.baseline import against
+from parity.errors import ArtifactError, OutputError, UsageError
+from parity.release.baseline import against, check_baseline
 from parity.release.config import Config, load_config
 from parity.release.measure import Measured
 from parity.release.prepare import Prepared
@@ -35,7 +36,8 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
     config = load_config(path)
     root = (path if path.is_dir() else path.parent).resolve()
     filtered = options["expression"] is not None
-    baseline = read_json(options["baseline"]) if options["baseline"] else None
+    baseline = None if options["baseline"] is None else _read_baseline(options["baseline"])
+    _spare(options["record"])
     again = rejudge(read_json(options["source"]), config) if options["source"] else None  # before a folder is emptied
     out = options["out"] or Path("reports") / _folder_name(config.release.name)
     report: dict[str, Any]
@@ -57,6 +59,31 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
         print_report(report)
         print(f"report: {held.path / 'report.html'}", file=sys.stderr)
     return Verdict(report["verdict"]).exit_code
+
+
+def _read_baseline(path: Path) -> dict[str, Any]:
+    baseline = read_json(path)
+    check_baseline(baseline, path)
+    return baseline
+
+
+def _spare(target: Path | None) -> None:
+    """Make sure, before anything runs, that ``--record`` replaces nothing but an earlier recording.
+
+    Raises:
+        UsageError: something else is there: a mistyped command line must not cost a policy.
+    """
+    if target is None or not target.is_file():
+        return
+    try:
+        recorded = recognize(target).kind == "trace"
+    except ArtifactError:
+        recorded = False
+    if not recorded:
+        raise UsageError(
+            f"--record {target}: there is a file that is no trace; it is left as it is",
+            remedy="give another name, or remove it",
+        )
 
 
 def _paths(report: Mapping[str, Any]) -> list[str]:

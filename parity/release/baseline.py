@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from parity.errors import ArtifactError
 
 
 def against(report: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,6 +35,21 @@ def against(report: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str,
             {r["id"] for r in baseline["comparisons"]} - {r["id"] for r in report["comparisons"]}
         )[:100],
     }
+
+
+def check_baseline(baseline: Mapping[str, Any], path: Path) -> None:
+    """Raise `ArtifactError` where a report read back lacks what `against` needs, before anything runs.
+
+    Raises:
+        ArtifactError: so.
+    """
+    try:
+        against(baseline, baseline)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise ArtifactError(
+            f"{path}: not a report as parity writes it ({type(e).__name__}: {e})",
+            remedy="give the report.json of an earlier run",
+        ) from None
 
 
 def _worst(report: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
