@@ -141,7 +141,8 @@ class TestRefused:
         refused(saved(tmp_path, {"obs": VALUES.astype(np.complex64)}), [OBS], "not numbers")
 
     def test_lossy_casts(self, tmp_path: Path) -> None:
-        refused(saved(tmp_path, {"obs": VALUES.astype(np.float64) + 0.1}), [OBS], "found dtype float64", "astype('float32')")
+        fine = VALUES.astype(np.float64) + 0.1
+        refused(saved(tmp_path, {"obs": fine}), [OBS], "found dtype float64", "astype('float32')")
         refused(saved(tmp_path, {"t": VALUES + 0.5}), [TensorSpec("t", (1, 5), "int64")], "float32")
         refused(saved(tmp_path, {"t": VALUES - 1}), [TensorSpec("t", (1, 5), "uint8")], "float32")
         refused(saved(tmp_path, {"t": -VALUES.astype(np.int64)}), [TensorSpec("t", (1, 5), "uint64")], "int64")

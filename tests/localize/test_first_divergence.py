@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from conftest import corpus_index
+from corpus_index import corpus_index
 from parity.errors import ArtifactError, RunnerError, UsageError
 from parity.localize.first import first_divergence, first_divergence_onnx
 from parity.localize.report import LayerReport
