@@ -110,6 +110,8 @@ def judge_now(
     with progress() as report:
         facts = execute(prepared, folder, report)
     save_facts(folder, facts)
+    if any(f.failure is not None and f.failure.kind == "interrupted" for f in facts.values()):
+        print("interrupted: what was measured is judged now; Ctrl-C again ends at once", file=sys.stderr, flush=True)
     _refuse_unloadable(prepared, facts, strict=strict)
     clock["executed"] = time.perf_counter()
     rows = (measured or (lambda f, p: measure_all(f, p.plan)))(folder, prepared)

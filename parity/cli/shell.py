@@ -15,6 +15,7 @@ from click.exceptions import Exit
 
 from parity import __version__
 from parity.cli.commands import COMMANDS
+from parity.cli.ending import Terminated, ended_in_order
 from parity.errors import NOT_JUDGED, USAGE, ParityError
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
@@ -93,7 +94,8 @@ def run(args: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a file name may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _invoke(args)
+        with ended_in_order():
+            code = _invoke(args)
         sys.stdout.flush()
         return code
     except BaseException as e:
@@ -131,6 +133,8 @@ def explain(error: BaseException) -> int:
             return USAGE
         case KeyboardInterrupt() | click.Abort():
             complain("interrupted")
+        case Terminated():
+            complain(f"ended by {error}: nothing was judged")
         case BrokenPipeError():
             _drop_stdout()
             complain("error: whoever read the standard output went away before the result was written")

@@ -67,6 +67,9 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
             _run_all(prepared, lives, pool, report)
         except KeyboardInterrupt:
             _interrupted(sides, lives)
+        except BaseException:  # told to end: what waits for a policy must not wait any longer
+            _interrupted(sides, lives)
+            raise
         for live in lives:
             if not (folder / f"{live.side.name}.h5").exists():
                 _write(prepared, live, folder)

@@ -77,7 +77,7 @@ def run_suites(
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Return pytest's exit code and output; on Ctrl-C it is ended and what it measured stays."""
+    """Return pytest's exit code and output; on Ctrl-C, or told to end, it is ended too."""
     log = folder / "pytest.log"
     with log.open("w", encoding="utf-8") as out:
         child = subprocess.Popen(
@@ -85,7 +85,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple
         )
         try:
             code = child.wait()
-        except KeyboardInterrupt:
+        except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)
             child.wait()

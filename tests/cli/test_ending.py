@@ -1,0 +1,61 @@
+"""Told to end by Ctrl-C or a signal, nothing stays behind: no program, no folder, no report that passes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from models import mlp
+
+SLOW = """#!/bin/sh
+echo $$ > {pid}
+sleep 600
+"""
+RELEASE = """
+[release]
+name = "slow"
+[reference]
+path = "reference.onnx"
+[[candidate]]
+name = "board"
+command = ["./slow.sh", "{inputs}", "{outputs}"]
+"""
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    state = Path(f"/proc/{pid}/stat")
+    return state.is_file() and state.read_text().split()[2] == "Z"  # ended, and not yet collected by whoever adopted it
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_stays_behind(tmp_path: Path, number: signal.Signals) -> None:
+    mlp(tmp_path / "reference.onnx")
+    pid, script, temporary = tmp_path / "pid", tmp_path / "slow.sh", tmp_path / "tmp"
+    script.write_text(SLOW.format(pid=pid))
+    script.chmod(0o755)
+    temporary.mkdir()
+    (tmp_path / "parity.toml").write_text(RELEASE)
+    command = [sys.executable, "-m", "parity", "run", str(tmp_path / "parity.toml"), "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (pid.is_file() and pid.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(number)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 3, errors
+    assert "Traceback" not in errors
+    assert gone(int(pid.read_text()))
+    assert not list(temporary.glob("parity-*"))
+    if number != signal.SIGINT:  # after Ctrl-C what was measured is judged, and is NOT_JUDGED
+        assert not (tmp_path / "out" / "report.json").exists()
