@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ascend_gates import flagged
-from faults import ON_OUTPUTS, with_foreign_weight, with_half_last_layer
 from parity import assert_close
+from planted import ON_OUTPUTS, with_foreign_weight, with_half_last_layer
 
 CORPUS = Path(os.environ.get("PARITY_CORPUS") or Path(__file__).resolve().parents[3] / "shared" / "corpus")
 OBSERVATIONS = 64

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from ascend_gates import flagged
 from bench_ascend import chunk, close
-from faults import ON_OUTPUTS
+from planted import ON_OUTPUTS
 
 
 def test_what_the_gates_let_through() -> None:
