@@ -87,9 +87,25 @@ def complain(text: str) -> None:
         return
 
 
+def hold_descriptors() -> None:
+    """Let closed descriptors 0 to 2 lead nowhere, so that no file opened later gets the number of stderr.
+
+    Without an stderr nothing is complained about, and that changes no exit code. Without an stdout the result has no
+    reader: writing it fails, and nothing passes.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
 def run(args: list[str] | None = None) -> int:
     """Run the command named by ``args`` and return its exit code; never raises."""
     args = sys.argv[1:] if args is None else list(args)
+    hold_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")

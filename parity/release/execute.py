@@ -25,6 +25,7 @@ from parity.release.sides import Side
 from parity.release.state import SEQUENCE
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
+from parity.runner.process import stop_under
 from parity.tensor import Array, Block, Case, stack
 from parity.trace import TraceWriter
 
@@ -66,9 +67,9 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
             lives = [job.result() for job in opening]
             _run_all(prepared, lives, pool, report)
         except KeyboardInterrupt:
-            _interrupted(sides, lives)
+            _interrupted(sides, lives, folder)
         except BaseException:  # told to end: what waits for a policy must not wait any longer
-            _interrupted(sides, lives)
+            _interrupted(sides, lives, folder)
             raise
         for live in lives:
             if not (folder / f"{live.side.name}.h5").exists():
@@ -76,8 +77,9 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
     return {live.side.name: live.facts for live in lives}
 
 
-def _interrupted(sides: Sequence[Side], lives: list[Live]) -> None:
-    """Note the interruption on every side, and stop the sessions so that waiting threads end."""
+def _interrupted(sides: Sequence[Side], lives: list[Live], folder: Path) -> None:
+    """Note the interruption on every side, and stop sessions, open or still loading, so that waiting threads end."""
+    stop_under(folder)
     failure = Failure("interrupted", "interrupted by Ctrl-C before all cases ran")
     if not lives:
         lives.extend(Live(side, None, Facts(side.name)) for side in sides)

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -56,6 +57,16 @@ class WorkerDied(Exception):
         self.failure = failure
 
 
+_LIVE: weakref.WeakSet[Process] = weakref.WeakSet()
+
+
+def stop_under(folder: Path) -> None:
+    """End every worker whose files lie below ``folder``, those that still load included: for use on Ctrl-C."""
+    for process in list(_LIVE):
+        if process.folder.resolve().is_relative_to(folder.resolve()):
+            process.stop()
+
+
 class Process:
     """One running worker. Not thread-safe but for `stop`, which any thread may call."""
 
@@ -79,6 +90,7 @@ class Process:
         self._out, self._err = self._popen.stdout.fileno(), self._popen.stderr.fileno()
         for fd in (self._out, self._err):
             os.set_blocking(fd, False)
+        _LIVE.add(self)
 
     @property
     def pid(self) -> int:

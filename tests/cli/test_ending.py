@@ -59,3 +59,30 @@ def test_nothing_stays_behind(tmp_path: Path, number: signal.Signals) -> None:
     assert not list(temporary.glob("parity-*"))
     if number != signal.SIGINT:  # after Ctrl-C what was measured is judged, and is NOT_JUDGED
         assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_a_policy_that_hangs_while_it_loads_is_let_go(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    mlp(tmp_path / "reference.onnx")
+    started = tmp_path / "started"
+    (tmp_path / "hanging.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)\n"
+    )
+    release = '[release]\nname = "h"\n[reference]\npath = "reference.onnx"\n[[candidate]]\nname = "c"\n'
+    (tmp_path / "parity.toml").write_text(release + 'path = "hanging:build"\n')
+    command = [sys.executable, "-m", "parity", "run", str(tmp_path / "parity.toml"), "--out", str(tmp_path / "out")]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not started.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=30)  # its own limit for loading is 300 s
+    assert run.returncode == 3, errors
+
+
+@pytest.mark.parametrize(("closed", "code"), [("0<&-", 0), ("2>&-", 0), ("1>&-", 3)])
+def test_closed_descriptors(tmp_path: Path, closed: str, code: int) -> None:
+    mlp(tmp_path / "reference.onnx")
+    mlp(tmp_path / "right.onnx", doc="again")
+    command = f"{sys.executable} -m parity compare reference.onnx right.onnx --out out {closed}"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False).returncode == code
