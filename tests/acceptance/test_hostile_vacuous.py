@@ -122,3 +122,17 @@ def test_a_chunk_that_is_the_same_ramp_in_every_case_does_not_move(tmp_path: Pat
     report = judged(tmp_path, {"path": "r.onnx"}, [{"name": "c", "path": "c.onnx"}])
     assert verdicts(report) == {"c": "NOT_JUDGED"}
     assert "GATE007" in codes(report, "c")
+
+
+def test_a_joint_that_moves_little_is_not_drowned_in_int8(tmp_path: Path) -> None:
+    from faults import to_int8
+
+    scale = np.array([100.0, 100.0, 1.0], dtype=np.float32)
+    for name, sign in (("right", 1), ("flipped", -1)):
+        gain = scale * np.array([1, 1, sign], dtype=np.float32)
+        mlp(tmp_path / f"{name}-float.onnx", edit=lambda a, g=gain: a.update(w2=a["w2"] * g, b2=a["b2"] * g))
+        to_int8(tmp_path / f"{name}-float.onnx", tmp_path / f"{name}.onnx")
+    tables = [{"name": n, "path": f"{n}.onnx", "precision": "int8"} for n in ("right", "flipped")]
+    report = judged(tmp_path, {"path": "right-float.onnx"}, tables)
+    assert verdicts(report) == {"right": "PASS", "flipped": "FAIL"}
+    assert any("dimension 2 alone" in m["reason"] for m in report["measures"])
