@@ -150,6 +150,20 @@ def not_yet(config: Config, side: Side) -> Iterator[Finding]:
         )
 
 
+def floorless(rows: Sequence[Measured], candidate: str) -> Iterator[Finding]:
+    """Yield a finding where nothing but rounding is known of what the reference's own arithmetic does to it."""
+    floors = [r["floor"] for r in rows if r.get("floor")]
+    if floors and all(f["float64"] is None and f["variants"] is None for f in floors):
+        yield Finding(
+            "GATE013",
+            "info",
+            "The reference has no measured floor: limits rest on rounding alone, and what is not stable is not known.",
+            evidence={"terms": ["rounding"]},
+            remedy="record it with `parity run --record`, which measures the floor",
+            candidate=candidate,
+        )
+
+
 def coverage(
     rows: Sequence[Measured], actions: Sequence[str], candidate: str, names: Mapping[str, Any]
 ) -> Iterator[Finding]:

@@ -128,6 +128,7 @@ def _candidate_findings(
     outputs = prepared.contract.outputs
     yield from gate.unplanned(facts["reference"].outputs, [t.name for t in outputs], name)
     actions = [t.name for t in outputs if t.role == "action"]
+    yield from gate.floorless(rows, name)
     yield from gate.coverage(rows, actions, name, {t.name: t.elements for t in outputs})
     yield from difference_findings(rows, name)
 

@@ -57,3 +57,20 @@ def test_a_factory_that_gives_what_the_candidate_has_passes(folder: Path) -> Non
     assert judged(folder, {"path": "policy:build"}, [{"name": "two", "path": "two.onnx"}])["verdict"] == "PASS"
     reference = {"path": "policy:build", "kwargs": {"outputs": ["action"]}}
     assert judged(folder, reference, [{"name": "one", "path": "one.onnx"}])["verdict"] == "PASS"
+
+
+def test_a_recording_without_floors_is_said_to_have_none(tmp_path: Path) -> None:
+    import numpy as np
+    import onnxruntime
+
+    mlp(tmp_path / "r.onnx")
+    mlp(tmp_path / "right.onnx", doc="again")
+    observations = np.random.default_rng(0).standard_normal((5, 1, 6)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(tmp_path / "r.onnx"), providers=["CPUExecutionProvider"])
+    actions = np.stack([session.run(None, {"obs": o})[0] for o in observations])
+    np.savez(tmp_path / "golden.npz", **{"inputs/obs": observations, "outputs/action": actions})
+    table = {"name": "right", "path": "right.onnx"}
+    report = judged(tmp_path, {"path": "golden.npz"}, [table])
+    assert verdicts(report) == {"right": "PASS"}
+    assert "GATE013" in codes(report, "right")
+    assert "GATE013" not in codes(judged(tmp_path, {"path": "r.onnx"}, [table]), "right")
