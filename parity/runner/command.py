@@ -118,6 +118,8 @@ class CommandSession:
         command[0] = str(self._program)
         begun = time.perf_counter()
         self._running = Program(command, self._cwd, self._spec.timeout_s, self._spec.memory_limit)
+        if self._dead:  # closed by another thread before there was a program to stop
+            return [], 0.0, self._dead
         failure = self._running.run()
         seconds = time.perf_counter() - begun
         rows, problem = self._read(block, cases, outputs)

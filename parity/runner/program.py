@@ -46,17 +46,22 @@ class Program:
         self._running = process
         self._limit(process.pid)
         try:
+            if self._stopped:  # by another thread, before there was anything to stop
+                self._kill(process)
             tail, in_time = self._follow(process)
         except KeyboardInterrupt:
             return Failure("interrupted", "interrupted by Ctrl-C")
         finally:
-            self._kill(process)
+            self._end(process)
         return self._ended(process.returncode, tail, in_time)
 
     def stop(self) -> None:
-        """End the program, if it runs; for use from another thread."""
+        """End the program, if it runs; for use from another thread.
+
+        It only sends the signal: the pipe and the process are the running thread's to close and to wait for.
+        """
         self._stopped = True
-        if self._running is not None:
+        if self._running is not None and self._running.returncode is None:
             self._kill(self._running)
 
     def _limit(self, pid: int) -> None:
@@ -104,6 +109,11 @@ class Program:
     def _kill(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+
+    @classmethod
+    def _end(cls, process: subprocess.Popen[bytes]) -> None:
+        """Leave nothing behind: what the program started goes too, even if it ended by itself."""
+        cls._kill(process)
         process.wait()
         if process.stdout is not None:
             process.stdout.close()

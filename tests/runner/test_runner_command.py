@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from parity.errors import ArtifactError, RunnerError, UsageError
 from parity.runner.exchange import file_names, read_outputs
 from parity.runner.gather import differences, joined
+from parity.runner.program import Program
 from parity.tensor import Block, TensorSpec
 from runs import block, opened
 
@@ -140,6 +141,19 @@ def test_closing_from_another_thread_ends_the_program(tmp_path: Path) -> None:
         result = session.run(block(1))
         assert result.failure is not None
         assert result.failure.kind == "interrupted"
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.002, 0.01, 0.05])
+def test_stopping_leaves_the_pipe_to_the_thread_that_reads_it(delay: float) -> None:
+    chatty = [sys.executable, "-c", "while True: print('x' * 1000)"]
+    for _ in range(5):  # whichever thread comes first: stopped is stopped, never an OSError of a closed pipe
+        running = Program(chatty, None, 60.0)
+        stopper = threading.Timer(delay, running.stop)
+        stopper.start()
+        failure = running.run()
+        stopper.join()
+        assert failure is not None
+        assert failure.kind == "interrupted"
 
 
 def test_program_that_changes_its_mind_is_seen(tmp_path: Path) -> None:
