@@ -152,6 +152,8 @@ def parse_yaml(text: str, where: str, *, lenient: bool = False) -> Any:
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        if "nesting depth" in str(e.problem):  # PyYAML 6.0.4 and libyaml have limits of their own, and read ahead
+            raise ArtifactError(f"{where}: YAML nested deeper than {MAX_DEPTH}{place}", remedy=_REMEDY) from None
         raise ArtifactError(f"{where}: not valid YAML{place}: {e.problem or e.context}", remedy=_REMEDY) from None
     except yaml.YAMLError as e:
         raise ArtifactError(f"{where}: not valid YAML: {str(e).splitlines()[0]}", remedy=_REMEDY) from None

@@ -37,7 +37,8 @@ def judged_class(side: Side, reference: Side, reference_facts: Facts) -> str:
 def precision_findings(
     side: Side, facts: Facts, judged: str, reference: Side, reference_facts: Facts
 ) -> Iterator[Finding]:
-    """Yield PREC001 for an undeclared lower class, PREC002 for a declared one that the graph does not have.
+    """Yield PREC001 for an undeclared lower class, PREC002 for a declared one that the graph does not have, PREC004
+    where this machine's int8 arithmetic is coarser than that of others.
 
     A class declared for the reference alone is the candidate's default, so it has to be the reference's own.
     """
@@ -69,6 +70,16 @@ def precision_findings(
             yield _unverified(side, judged)
     elif found is None and side.declared is not None and judged != "float32":
         yield _unverified(side, judged)
+    if found == "int8" and facts.environment.get("int8_saturates"):
+        yield Finding(
+            "PREC004",
+            "info",
+            "This CPU has no VNNI: int8 products of signed weights may saturate here, and not on the robot's CPU.",
+            where=side.spec.path,
+            evidence={"cpu": "x86 without VNNI"},
+            remedy="quantize with reduce_range=True or unsigned weights (QUInt8), or judge on the CPU of the robot",
+            candidate=side.name,
+        )
 
 
 def _inherited(side: Side, judged: str, reference: Side, found: str | None) -> Iterator[Finding]:

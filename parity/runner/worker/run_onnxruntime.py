@@ -146,6 +146,8 @@ class OnnxPolicy(Policy):
             "graph_optimization": "all",
             "python": platform.python_version(),
         }
+        if saturates():
+            environment["int8_saturates"] = True
         if self.elsewhere:
             environment["nodes_elsewhere"] = self.elsewhere
         return {
@@ -155,6 +157,22 @@ class OnnxPolicy(Policy):
             "loaded_sha256": self.sha,
             "variants": ["base", "float64", "no_optimization", "one_thread"],
         }
+
+
+def saturates(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether onnxruntime's kernels for unsigned times signed int8 may saturate on this CPU.
+
+    x86 without VNNI adds pairs of products in 16 bits (VPMADDUBSW), which overflow for weights of the full range:
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return bool(flags) and "vnni" not in flags
 
 
 def _spec(t: Any) -> dict[str, Any]:
