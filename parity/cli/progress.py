@@ -29,9 +29,19 @@ def _lines() -> Callable[[str, int, int], None]:
         now = time.monotonic()
         if now - started > QUIET_S and now - last.get(side, started) > LINE_EVERY_S:
             last[side] = now
-            print(f"{side}: {done} of {total} cases", file=sys.stderr, flush=True)
+            print(
+                f"{side}: {done} of {total} cases{time_left(done, total, now - started)}", file=sys.stderr, flush=True
+            )
 
     return report
+
+
+def time_left(done: int, total: int, elapsed_s: float) -> str:
+    """Return ``, about 3 min left`` at the pace so far; nothing before the first tenth, where a guess would mislead."""
+    if done <= 0 or done >= total or 10 * done < total:
+        return ""
+    left = elapsed_s * (total - done) / done
+    return f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
 
 
 @contextmanager
