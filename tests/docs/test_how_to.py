@@ -14,6 +14,7 @@ import parity
 from pages import Step, steps_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+README = DOCS.parent / "README.md"
 PAGES = sorted(p for p in (DOCS / "how-to").glob("*.md") if p.name != "README.md")
 DEMO = ("parity", "demo", "--out", "demo")
 SOURCE = Path(parity.__file__).resolve().parents[1]
@@ -46,7 +47,7 @@ def run(step: Step, folder: Path, programs: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda p: p.stem)
 def test_the_commands_of_the_page_work(
     page: Path, tmp_path: Path, programs: Path, request: pytest.FixtureRequest
 ) -> None:
