@@ -33,6 +33,7 @@ Kind = Literal[
     "yaml",
     "folder",
     "factory",  # "package.module:function"
+    "other",  # of no kind that parity knows; a third party's runner may run it
 ]
 
 _ZIP, _HDF5, _NPY, _LFS = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY", b"version https://git-lfs"
@@ -64,8 +65,8 @@ def is_factory(text: str) -> bool:
         return True
 
 
-def recognize(path: str | Path) -> Artifact:
-    """Return the artifact at ``path`` with its kind.
+def recognize(path: str | Path, *, foreign: bool = False) -> Artifact:
+    """Return the artifact at ``path`` with its kind; ``foreign`` lets content of no known kind be of kind ``other``.
 
     Raises:
         ArtifactError: nothing is there, it is empty, a Git LFS pointer, unreadable, or of no known kind.
@@ -91,7 +92,12 @@ def recognize(path: str | Path) -> Artifact:
             f"{path}: this is a Git LFS pointer ({path.stat().st_size} bytes of text), not the file itself",
             remedy=f"run `git lfs pull --include {path.name}` in its repository",
         )
-    return Artifact(path, _kind(path, head))
+    try:
+        return Artifact(path, _kind(path, head))
+    except ArtifactError:
+        if not foreign:
+            raise
+        return Artifact(path, "other")
 
 
 def _kind(path: Path, head: bytes) -> Kind:

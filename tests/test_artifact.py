@@ -312,3 +312,17 @@ def test_hashes_of_the_corpus_agree_with_its_index(corpus: Path) -> None:
             assert digest(recognize(path))[0] == sha, name
             checked += 1
     assert checked > 150
+
+
+def test_a_third_partys_runner_may_have_a_format_of_its_own(tmp_path: Path) -> None:
+    engine, pointer, empty = tmp_path / "policy.engine", tmp_path / "lfs.engine", tmp_path / "empty.engine"
+    engine.write_bytes(b"ftrt\x00\x01\x02\x03" * 100)
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 5\n")
+    empty.touch()
+    with pytest.raises(ArtifactError, match="not recognized"):
+        recognize(engine)
+    assert recognize(engine, foreign=True).kind == "other"
+    assert digest(recognize(engine, foreign=True))[1] == 800
+    for broken in (pointer, empty, tmp_path / "none"):
+        with pytest.raises(ArtifactError):
+            recognize(broken, foreign=True)

@@ -102,9 +102,9 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
 
 
 def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
-    artifact = recognize(spec.path) if spec.path else None
+    artifact = recognize(spec.path, foreign=_foreign(spec.runner)) if spec.path else None
     spec = _runner_named(spec, artifact)
-    contract = _contract(artifact) if artifact and spec.runner != "command" else None
+    contract = _contract(artifact, spec.runner) if artifact and spec.runner != "command" else None
     if artifact and artifact.kind == "factory":
         sha, size = factory_digest(str(artifact.path), Path(str(spec.options["cwd"])))
     elif artifact:
@@ -114,10 +114,20 @@ def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
     return Side(spec.name, spec, artifact, contract, sha, size, **extra)
 
 
-def _contract(artifact: Artifact) -> Contract | None:
+def _contract(artifact: Artifact, runner: str) -> Contract | None:
     if artifact.kind in UNREAD:
         return None
-    return read_contract(artifact)
+    try:
+        return read_contract(artifact)
+    except ArtifactError:
+        if not _foreign(runner):
+            raise
+        return None
+
+
+def _foreign(runner: str) -> bool:
+    """Whether a runner is a third party's: it has formats of its own, and tells what it loaded, or that it cannot."""
+    return bool(runner) and runner not in (*RUNNER_OF.values(), "command")
 
 
 def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:

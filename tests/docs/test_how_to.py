@@ -1,0 +1,70 @@
+"""Every command of the how-to pages, run in order in an empty folder, with the exit code that the page promises."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import parity
+from pages import Step, steps_of
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+README = DOCS.parent / "README.md"
+PAGES = sorted(p for p in (DOCS / "how-to").glob("*.md") if p.name != "README.md")
+DEMO = ("parity", "demo", "--out", "demo")
+SOURCE = Path(parity.__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``parity``, ``python`` and ``pip`` as the reader of a page has them."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name, call in (("parity", "-m parity"), ("python", ""), ("pip", "-m pip")):
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {call} "$@"\n')
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
+    """What `parity demo --out demo` leaves, made once for all pages."""
+    folder = tmp_path_factory.mktemp("demo")
+    run(Step(None, "", DEMO), folder, programs)
+    return folder / "demo"
+
+
+def run(step: Step, folder: Path, programs: Path) -> None:
+    own = dict(step.environment)
+    search = os.pathsep.join([*([str(folder / own["PYTHONPATH"])] if "PYTHONPATH" in own else []), str(SOURCE)])
+    environment = {**os.environ, **own, "PYTHONPATH": search, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(step.words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == step.code, f"{step.text}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda p: p.stem)
+def test_the_commands_of_the_page_work(
+    page: Path, tmp_path: Path, programs: Path, request: pytest.FixtureRequest
+) -> None:
+    steps = steps_of(page)
+    assert any(step.words for step in steps)
+    for step in steps:
+        if step.path is not None:
+            (tmp_path / step.path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / step.path).write_text(step.text)
+        elif step.words == DEMO:
+            shutil.copytree(request.getfixturevalue("demo"), tmp_path / "demo")
+        else:
+            run(step, tmp_path, programs)
+
+
+def test_every_page_is_on_the_index() -> None:
+    index = (DOCS / "how-to" / "README.md").read_text(encoding="utf-8")
+    assert len(PAGES) >= 5
+    for page in PAGES:
+        assert f"({page.name})" in index
