@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,8 @@ import numpy as np
 from parity.compare.budget import INFORMATIVE, INT8_RMS_RATIO
 from parity.compare.sensitivity import Limits, Pool, Rule, as_json, sensitivity
 from parity.release.decide import INT8_DIMENSION, INT8_FAINT, POOLED
-from parity.release.exhibit_pairs import Pair, number, pair_of
+from parity.release.exhibit_pairs import Pair, number
 from parity.release.gate import spans
-from parity.release.measure import Evidence
 from parity.release.sensitivity_words import sentences
 from parity.tensor import Array, TensorSpec
 
@@ -24,26 +23,24 @@ Row = Mapping[str, Any]
 
 
 def sensitivity_of(
-    evidence: Evidence,
+    load: Callable[[Row], Pair | None],
     rows: Sequence[Row],
     spec: TensorSpec | None,
-    names: Sequence[str] | None,
     units: str | None,
     shape: tuple[int, int],
 ) -> dict[str, Any] | None:
     """Return what would have failed; None unless every comparison of the output passed.
 
     Args:
-        evidence: the traces.
+        load: gives the outputs of a comparison.
         rows: every judged comparison of one candidate's output.
         spec: the output as declared.
-        names: of its action dimensions.
         units: of its limits.
         shape: (T, D).
     """
     if not all(r["verdict"] == "PASS" for r in rows):
         return None
-    pairs, why = _gathered(evidence, rows, shape)
+    pairs, why = _gathered(load, rows, shape)
     rule = None if why else _rule(rows, pairs)
     if rule is None:
         return _nothing(why or "there is nothing that a fault could be measured by")
@@ -52,7 +49,8 @@ def sensitivity_of(
     caught = sensitivity(rule)
     span, bound = spans([dict(r) for r in rows])
     moved = np.zeros(shape[1], bool) if span is None else np.broadcast_to(span > INFORMATIVE * bound, (shape[1],))
-    dimensions = as_json(caught, None if names is None else tuple(names), moved, number)
+    names = spec.elements if spec and spec.elements and len(spec.elements) == shape[1] else None
+    dimensions = as_json(caught, names, moved, number)
     aside, count = [], sum(bool(r.get("floor")) for r in rows)
     if len(pairs) < count:
         aside.append(f"this is from the first {len(pairs)} of {count} cases; the others can only catch more")
@@ -69,14 +67,16 @@ def _nothing(why: str) -> dict[str, Any]:
     return {"dimensions": [], "sentences": [], "not_computed": why}
 
 
-def _gathered(evidence: Evidence, rows: Sequence[Row], shape: tuple[int, int]) -> tuple[list[tuple[Row, Pair]], str]:
+def _gathered(
+    load: Callable[[Row], Pair | None], rows: Sequence[Row], shape: tuple[int, int]
+) -> tuple[list[tuple[Row, Pair]], str]:
     """Return the first cases that fit, or why there is nothing to work on."""
     if shape[1] > WIDEST:
         return [], f"what would have failed on more than {WIDEST} dimensions"
     found: list[tuple[Row, Pair]] = []
     held = 0
     for row in rows:
-        pair = pair_of(evidence, row)
+        pair = load(row)
         if pair is None or (pair.steps, pair.dimensions) != shape:
             continue
         held += pair.reference.size

@@ -6,6 +6,7 @@ judged; what cannot be shown is left out.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from parity.errors import ParityError
-from parity.release.exhibit_pairs import Pair, number, pair_of
+from parity.release.exhibit_pairs import LARGEST, Pair, number, pair_of
 from parity.release.exhibit_sensitivity import sensitivity_of
 from parity.release.exhibit_worst import inputs_of, severity, side_by_side
 from parity.release.measure import Evidence
@@ -43,16 +44,12 @@ def exhibits(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> lis
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in report["comparisons"]:
         groups.setdefault((row["candidate"], row["output"]), []).append(row)
-    found = []
-    with Evidence(folder, prepared.plan) as evidence:
+    found: list[dict[str, Any]] = []
+    with contextlib.suppress(*LEFT_OUT), Evidence(folder, prepared.plan) as evidence:
         for (candidate, output), rows in groups.items():
-            spec = prepared.contract.output(output)
-            try:
-                one = _exhibit(evidence, prepared, candidate, rows, spec)
-            except LEFT_OUT:
-                continue
-            if one is not None:
-                found.append(one)
+            with contextlib.suppress(*LEFT_OUT):
+                one = _exhibit(evidence, prepared, candidate, rows, prepared.contract.output(output))
+                found += [one] if one is not None else []
     return found
 
 
@@ -62,6 +59,7 @@ def _exhibit(
     ranked = sorted((r for r in rows if r.get("floor")), key=severity, reverse=True)
     worst: list[dict[str, Any]] = []
     pool: _Pool | None = None
+    kept: dict[str, Pair] = {}
     for row, pair in _pairs(evidence, [*ranked[:WORST], *_others(rows, ranked[:WORST])]):
         if pool is None:
             pool = _Pool(pair.steps, pair.dimensions)
@@ -70,6 +68,8 @@ def _exhibit(
         if pool.elements + pair.reference.size > POOLED and pool.cases:
             break
         pool.add(pair)
+        if pool.elements <= LARGEST:
+            kept[row["id"]] = pair
         if len(worst) < WORST and any(row is r for r in ranked[:WORST]):
             worst.append({**side_by_side(row, pair), "note": _note(prepared, row["case"])})
             worst[-1]["inputs"] = inputs_of(evidence, prepared, candidate, row["case"])
@@ -90,7 +90,9 @@ def _exhibit(
         "by_step": pool.by_step(),
         "distribution": pool.distribution(),
         "worst": worst,
-        "sensitivity": sensitivity_of(evidence, rows, spec, names, units, (pool.steps, pool.dimensions)),
+        "sensitivity": sensitivity_of(
+            lambda row: kept.get(row["id"]) or pair_of(evidence, row), rows, spec, units, (pool.steps, pool.dimensions)
+        ),
     }
 
 
