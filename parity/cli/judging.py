@@ -12,6 +12,7 @@ from typing import Any
 
 from parity.release.config import Config, load_config, parse_config
 from parity.release.execute import execute
+from parity.release.exhibits import exhibits
 from parity.release.explain import explain
 from parity.release.facts import Facts
 from parity.release.judge import judge
@@ -124,6 +125,8 @@ def judge_now(
         document = judge(prepared, config, facts, rows, extra=found)
         document["cause"] = cause
     clock["explained"] = time.perf_counter()
+    document["exhibits"] = exhibits(prepared, folder, document)
+    clock["exhibited"] = time.perf_counter()
     return Outcome(document, _timings(clock, facts), prepared, facts)
 
 

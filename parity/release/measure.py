@@ -61,6 +61,11 @@ class Evidence:
         trace = self._traces[side]
         return tuple(trace.output_names(case)) if trace and case in self._cases[side] else ()
 
+    def inputs(self, case: str) -> Mapping[str, Array]:
+        """Return what the reference was fed in ``case``, by name; empty where it did not run it."""
+        trace = self._traces["reference"]
+        return trace.inputs(case) if trace and case in self._cases["reference"] else {}
+
     def has(self, side: str, case: str) -> bool:
         """Whether ``side`` ran ``case``."""
         return case in self._cases[side]

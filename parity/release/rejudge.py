@@ -12,6 +12,7 @@ from parity.finding import Finding
 from parity.release import gate
 from parity.release.config import Config
 from parity.release.decide import Terms, decide
+from parity.release.exhibits_again import still_true
 from parity.release.intact import check_intact
 from parity.release.judge import all_budgets, at_policy_level, budgets_of, conclude, difference_findings
 from parity.release.names import budgeted, refuse_unknown
@@ -48,7 +49,8 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
     check_intact(fresh)
     outputs = fresh["outputs"]
     refuse_unknown(budgeted(config), list(outputs))
-    rows = [_measured(r) for r in fresh["comparisons"]]
+    before = fresh["comparisons"]
+    rows = [_measured(r) for r in before]
     terms = {c["name"]: Terms(c["precision"], budgets_of(config, c["name"])) for c in fresh["candidates"]}
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
     kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
@@ -59,6 +61,8 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
         kept += gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
         kept += gate.unplanned(fresh["facts"]["reference"].get("outputs", ()), list(outputs), name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
+    if "exhibits" in fresh:
+        fresh["exhibits"] = still_true(fresh["exhibits"], before, fresh["comparisons"])
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
     judged = conclude(fresh, kept, config.waiver, today)
     if judged["verdict"] != "FAIL":  # what explained the failure explains nothing now
