@@ -1,41 +1,47 @@
 """`report.html`: the whole report in one file that asks for nothing outside itself.
 
-It can be opened from a mail, a USB stick or a CI service's artifacts; it has no script, and its own policy forbids one.
+It can be opened from a mail, a USB stick or a CI service's artifacts. Its one script sorts and filters the table of
+comparisons; the page's own policy allows it by its hash, and no other. Without it all but the table's controls is
+there.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
-from typing import Any
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from parity.report.atomic import replace_file
 from parity.report.baseline import baseline_lines
 from parity.report.figures import ABSENT, number, pairs, short, show, times
+from parity.report.first_screen import sides_of
+from parity.report.pictures import outputs_shown
+from parity.report.rows import table
 from parity.report.text import clean
 from parity.report.view import (
-    PROFILE_WORDS,
     VERDICT_WORDS,
     Entry,
     case_notes,
     findings_of,
     glances,
     headline,
-    limit_of,
     off_where,
     other_reasons,
     outputs_of,
-    place,
     ratio_of,
     reasons_of,
     reproduce,
     tally,
     tally_words,
-    values_of,
     worst_first,
 )
 
-MAX_ROWS = 2_000  # a browser on a phone still scrolls this; the rest is in report.json
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 MAX_BUDGETS = 200
 MAX_TERMS = 100  # lines of one finding's evidence, or of the environment
 MAX_TEXT = 2_000  # characters of one text: a tensor's name may be a megabyte
@@ -87,8 +93,8 @@ def page(report: Entry) -> dict[str, Any]:
     scope = release.get("scope") or {}
     comparisons = report["comparisons"]
     ordered = worst_first(comparisons)
-    shown = ordered[:MAX_ROWS]
     notes = case_notes(report)
+    script = _script()
     return {
         "verdict": str(report["verdict"]),
         "meaning": VERDICT_WORDS.get(str(report["verdict"]), ""),
@@ -100,23 +106,29 @@ def page(report: Entry) -> dict[str, Any]:
         "seed": show(release.get("seed")) if release.get("seed") is not None else ABSENT,
         "scope": _scope(scope),
         "tally": tally_words(tally(comparisons)),
-        "reference": _reference(report),
+        "sides": sides_of(report),
         "artifacts": [_artifact(a) for a in report["artifacts"]],
         "candidates": [_candidate(report, g) for g in glances(report)],
         "findings": [_finding(f) for f in findings_of(report)],
         "waived": [_finding(f) for f in findings_of(report, waived=True)],
-        "rows": [_row(c, notes) for c in shown],
-        "profiles": sorted(
-            {f"{p}: {PROFILE_WORDS[p]}" for c in shown if (p := str(c.get("profile"))) in PROFILE_WORDS}
-        ),
-        "more": len(ordered) - len(shown),
-        "total": f"{len(ordered):,}",
+        "exhibits": outputs_shown(report),
+        "table": table(ordered, notes),
+        "script": script,
+        "script_hash": f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
         "measures": [_measure(m) for m in report["measures"]],
         "baseline": baseline_lines(report),
         "budgets": _budgets(report),
         "environment": _terms(release.get("environment")),
         "commands": reproduce(report),
     }
+
+
+def _script() -> Markup:
+    """Return the page's script. It is parity's own text: nothing of a report is ever put into it."""
+    from markupsafe import Markup
+
+    text = files("parity.report").joinpath("templates", "report.js").read_text(encoding="utf-8")
+    return Markup(text)
 
 
 def _terms(value: Any) -> list[tuple[str, str]]:
@@ -132,13 +144,6 @@ def _worst_words(ordered: Sequence[Entry], notes: Mapping[str, str]) -> str:
     c = ordered[0]
     note = f" ({notes[case]})" if (case := str(c.get("case"))) in notes else ""
     return f"{c.get('candidate')}/{c.get('output')} in {case}{note}: {off_where(c)}"
-
-
-def _reference(report: Entry) -> str:
-    """Return what the candidates were compared with: the reference's artifact, else its name."""
-    paths = [PurePath(str(a.get("path"))).name for a in report["artifacts"] if a.get("side") == "reference"]
-    names = sorted({str(c.get("reference")) for c in report["comparisons"]})
-    return ", ".join(paths or names) or ABSENT
 
 
 def _scope(scope: Mapping[str, Any]) -> str:
@@ -189,24 +194,6 @@ def _finding(f: Entry) -> dict[str, Any]:
         "remedy": str(f.get("remedy") or ""),
         "waived": short(f["waived"]) if f.get("waived") else "",
         "evidence": _terms(f.get("evidence")),
-    }
-
-
-def _row(c: Entry, notes: Mapping[str, str]) -> dict[str, str]:
-    values = values_of(c)
-    return {
-        "verdict": str(c.get("verdict")),
-        "id": str(c.get("id")),
-        "max_abs": f"{show(c.get('max_abs'))}{' ' + str(c['units']) if c.get('units') else ''}",
-        "limit": show(limit_of(c)),
-        "ratio": show(ratio_of(c), 2),
-        "rel": show(c.get("rel")),
-        "cosine": show(c.get("cosine_min"), 6),
-        "where": place(c) or ABSENT,
-        "values": " → ".join(values) if values else ABSENT,
-        "note": notes.get(str(c.get("case")), ""),
-        # Going over budget, or keeping it, is what the numbers in the row say already.
-        "reason": "" if ratio_of(c) is not None else str(c.get("reason") or ""),
     }
 
 

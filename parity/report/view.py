@@ -270,6 +270,22 @@ def outputs_of(report: Entry, candidate: str) -> list[tuple[str, str, dict[str, 
     return [(level, name, tally(found), worst_first(found)[0]) for (level, name), found in groups.items()]
 
 
+def profiles_of(report: Entry, candidate: str, level: str, stage: str, output: str) -> list[dict[str, str]]:
+    """Return one output's comparisons by profile: what the profile is, how many, the worst of them, how they ended."""
+    key = (candidate, level, stage, output)
+    groups: dict[str, list[Entry]] = {}
+    for c in report.get("comparisons") or []:
+        if (str(c.get("candidate")), str(c.get("level")), str(c.get("stage") or ""), str(c.get("output"))) == key:
+            groups.setdefault(str(c.get("profile") or ABSENT), []).append(c)
+    out = []
+    for name, found in groups.items():
+        worst = worst_first(found)[0]
+        words = f"{name}: {PROFILE_WORDS[name]}" if name in PROFILE_WORDS else name
+        figures = {"max_abs": show(worst.get("max_abs")), "ratio": show(ratio_of(worst), 2)}
+        out.append({"profile": words, "tally": tally_words(tally(found)), "case": str(worst.get("case")), **figures})
+    return out
+
+
 def reproduce(report: Entry) -> list[str]:
     """Return the commands that repeat this run: those that the run recorded, else the general ones."""
     import shlex

@@ -1,0 +1,166 @@
+"""Pictures of one of the worst cases: both outputs, and their difference inside (or outside) its limit."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from parity.report.exhibit import Exhibit, Worst
+from parity.report.figures import show
+from parity.report.svg import CANDIDATE, INK, LIMIT, LINE, REFERENCE, draw, label
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+MAX_PANELS = 6
+MAX_DOTS = 64
+
+
+def title_of(e: Exhibit) -> str:
+    """Return what the picture of a worst case shows."""
+    if e.steps == 1:
+        return "Both outputs by dimension, and their difference inside its limit"
+    worst = f", the {MAX_PANELS} worst dimensions" if e.dimensions > MAX_PANELS else ""
+    return f"Both outputs over the chunk{worst}, and under each their difference inside its limit"
+
+
+def draw_worst(e: Exhibit, w: Worst, key: str) -> Markup | None:
+    """Return both outputs of the case: lines over the chunk, dots by dimension where it has one step."""
+    shown = worst_dimensions(w)
+    if not shown:
+        return None
+    title = f"{title_of(e)}: {e.candidate}, {e.output}, {w.case}"
+    if len(w.reference.rows) == 1:
+        dots = sorted(shown[:MAX_DOTS])
+        words = worst_words(e, w, shown)
+        return draw(lambda f: _dots(f, e, w, dots), 8.4, 1.1 + 0.17 * len(dots), key=key, title=title, words=words)
+    panels = shown[:MAX_PANELS]
+    height = 0.4 + 2.15 * math.ceil(len(panels) / 2)
+    return draw(lambda f: _lines(f, e, w, panels), 8.4, height, key=key, title=title, words=worst_words(e, w, panels))
+
+
+def worst_dimensions(w: Worst) -> list[int]:
+    """Return the columns of the case, those furthest over their limit (else of the largest |Δ|) first."""
+    return sorted(range(len(w.reference.rows[0])), key=lambda d: -_off(w, d))
+
+
+def _difference(w: Worst, d: int) -> list[float]:
+    pairs = zip(w.reference.rows, w.candidate.rows, strict=True)
+    return [c[d] - r[d] for r, c in pairs]
+
+
+def _largest(w: Worst, d: int) -> float:
+    return max((abs(x) for x in _difference(w, d) if not math.isnan(x)), default=math.inf)  # NaN alone: worst of all
+
+
+def _off(w: Worst, d: int) -> float:
+    largest, limit = _largest(w, d), _limit(w, d)
+    if limit is None:
+        return largest
+    return largest / limit if limit > 0 else math.inf if largest > 0 else 0.0
+
+
+def _limit(w: Worst, d: int) -> float | None:
+    return None if w.limit is None or not math.isfinite(w.limit[d]) else w.limit[d]
+
+
+def worst_words(e: Exhibit, w: Worst, shown: list[int]) -> str:
+    """Return both outputs in words: where each shown dimension is furthest off, both values there, and its limit."""
+    parts = []
+    for d in shown[:MAX_PANELS]:
+        differences = [0.0 if math.isnan(x) else abs(x) for x in _difference(w, d)]
+        t = differences.index(max(differences))
+        at = f" at time step {t * w.reference.step_stride}" if e.steps > 1 else ""
+        limit = _limit(w, d)
+        against = "" if limit is None else f", limit {show(limit)}"
+        parts.append(
+            f"{e.dimension(d, w.reference.dimension_stride)}{at}: reference {show(w.reference.rows[t][d], 4)}, "
+            f"candidate {show(w.candidate.rows[t][d], 4)}, |Δ| {show(differences[t])}{against}"
+        )
+    return "; ".join(parts) + "."
+
+
+def _finite(values: list[float]) -> list[float]:
+    return [v if math.isfinite(v) else math.nan for v in values]
+
+
+def _lines(figure: Any, e: Exhibit, w: Worst, panels: list[int]) -> None:
+    rows = math.ceil(len(panels) / 2)
+    columns = 2 if len(panels) > 1 else 1
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[2, 1] * rows)
+    steps = [t * w.reference.step_stride for t in range(len(w.reference.rows))]
+    marks = "." if len(steps) <= 40 else None
+    for i, d in enumerate(panels):
+        above = figure.add_subplot(grid[2 * (i // columns), i % columns])
+        below = figure.add_subplot(grid[2 * (i // columns) + 1, i % columns], sharex=above)
+        reference = _finite([r[d] for r in w.reference.rows])
+        candidate = _finite([r[d] for r in w.candidate.rows])
+        (a,) = above.plot(steps, reference, color=REFERENCE, linewidth=2.4, label="reference")
+        (b,) = above.plot(
+            steps, candidate, color=CANDIDATE, linewidth=1.2, linestyle="--", marker=marks, label="candidate"
+        )
+        above.set_title(label(e.dimension(d, w.reference.dimension_stride), 44))
+        above.tick_params(labelbottom=False)
+        _plain_axis(above)
+        _difference_axis(below, steps, _finite(_difference(w, d)), _limit(w, d))
+        if i // columns == rows - 1 or i + columns >= len(panels):
+            below.set_xlabel("time step")
+        if i == 0:
+            figure.legend(handles=[a, b], loc="outside upper right", ncols=2)
+
+
+def _difference_axis(axes: Any, steps: list[int], difference: list[float], limit: float | None) -> None:
+    if limit is not None:
+        axes.axhspan(-limit, limit, color=LIMIT, alpha=0.16, linewidth=0)
+        axes.axhline(limit, color=LIMIT, linewidth=1, linestyle=":")
+        axes.axhline(-limit, color=LIMIT, linewidth=1, linestyle=":")
+    axes.axhline(0, color=LINE, linewidth=0.8)
+    axes.plot(steps, difference, color=INK, linewidth=1.2)
+    largest = max((abs(x) for x in [*difference, limit or 0.0] if not math.isnan(x)), default=0.0) or 1.0
+    axes.set_ylim(-1.25 * largest, 1.25 * largest)
+    axes.set_yticks([-largest, 0, largest], [show(-largest, 2), "0", show(largest, 2)])
+    axes.set_ylabel("Δ")
+
+
+def _plain_axis(axes: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    low, high = axes.get_ylim()
+    ticks = [float(t) for t in axes.yaxis.get_major_locator().tick_values(low, high) if low <= t <= high]
+    axes.set_yticks(ticks, [f"{round(t, 12) + 0.0:g}" for t in ticks])
+    axes.set_ylim(low, high)
+
+
+def _dots(figure: Any, e: Exhibit, w: Worst, shown: list[int]) -> None:
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+    places = list(range(len(shown)))
+    reference = _finite([w.reference.rows[0][d] for d in shown])
+    candidate = _finite([w.candidate.rows[0][d] for d in shown])
+    a = left.scatter(
+        reference, places, s=42, facecolors="none", edgecolors=REFERENCE, linewidths=1.5, label="reference"
+    )
+    b = left.scatter(candidate, places, s=24, color=CANDIDATE, marker="x", linewidths=1.5, label="candidate")
+    left.set_yticks(places, [label(e.axis(d, w.reference.dimension_stride), 28) for d in shown])
+    left.set_ylim(len(shown) - 0.3, -0.7)
+    left.set_xlabel(f"output {label(e.units)}".strip())
+    left.grid(axis="y", linewidth=0.5)
+    ratios = []
+    for y, d in enumerate(shown):
+        difference, limit = _finite(_difference(w, d))[0], _limit(w, d)
+        ratios += [abs(difference)] if not math.isnan(difference) else []
+        if limit is not None:
+            right.barh(y, 2 * limit, left=-limit, height=0.8, color=LIMIT, alpha=0.22, linewidth=0)
+            for x in (-limit, limit):
+                right.plot([x, x], [y - 0.4, y + 0.4], color=LIMIT, linewidth=1)
+            ratios.append(limit)
+        right.plot([difference], [y], color=INK, marker="D", markersize=3, linestyle="none")
+    largest = max(ratios, default=0.0) or 1.0
+    right.axvline(0, color=LINE, linewidth=0.8)
+    right.set_xlim(-1.15 * largest, 1.15 * largest)
+    right.set_xticks([-largest, 0, largest], [show(-largest, 2), "0", show(largest, 2)])
+    right.set_xlabel("difference Δ ◆ and its limit (band)" if w.limit else "difference Δ ◆")
+    for axes in (left, right):
+        axes.tick_params(axis="y", length=0)
+        axes.set_axisbelow(True)
+    figure.legend(handles=[a, b], loc="outside upper left", ncols=2)
