@@ -52,7 +52,7 @@ def sensitivity_of(
     names = spec.elements if spec and spec.elements and len(spec.elements) == shape[1] else None
     dimensions = as_json(caught, names, moved, number)
     aside, count = [], sum(bool(r.get("floor")) for r in rows)
-    if len(pairs) < count:
+    if len(pairs) < count and isinstance(rule, Limits):  # a pool is never worked out from a part of it
         aside.append(f"this is from the first {len(pairs)} of {count} cases; the others can only catch more")
     others = _other_limits(rows)
     noun = "joint" if spec is None or spec.role in (None, "action") else "dimension"

@@ -355,3 +355,15 @@ def test_a_long_chunk_is_pooled_by_its_worst_neighbours() -> None:
     assert table[-1, -1] == 3.0
     assert table[1, 2] == 2.0
     assert (table > 0).sum() == 2
+
+
+def test_what_is_too_large_is_left_out_or_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = mlp(tmp_path / "r.onnx"), mlp(tmp_path / "c.onnx", doc="other bytes")
+    monkeypatch.setattr("parity.release.exhibit_sensitivity.LARGEST", 3 * 4)  # elements: four cases of three joints
+    (entry,) = judged(tmp_path, *sides)["exhibits"]
+    said = f"this is from the first 4 of {entry['cases']} cases; the others can only catch more"
+    assert entry["sensitivity"]["sentences"][-1] == said
+    monkeypatch.setattr("parity.release.exhibit_pairs.LARGEST", 2)
+    report = judged(tmp_path, *sides)
+    assert report["verdict"] == "PASS"
+    assert report["exhibits"] == []
