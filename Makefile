@@ -19,6 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[torch,dev]'
+	if command -v npm >/dev/null; then npm install --silent --no-fund --no-audit --prefix $(VENV)/node axe-core@4; fi
 	touch $@
 
 test: lint types tests  ## all checks: lint, types, floors of the house, tests

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity.report.exhibit import Distribution, Exhibit, Grid
 from parity.report.figures import show
-from parity.report.svg import FILL, INK, LIMIT, LINE, OVER, SOFT, draw, label
+from parity.report.svg import FILL, INK, LIMIT, LINE, OVER, PAPER, SOFT, draw, label
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -16,6 +16,7 @@ MAX_BARS = 64
 _FEW = 240  # cells that are few enough to hold their numbers
 _LOWEST = 1e-6  # of the limit: below it all is one colour
 _WIDTH = 5.6  # inches
+PAD = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}  # behind a number that may lie on the limit's line
 
 
 def title_of(e: Exhibit) -> str:
@@ -43,6 +44,8 @@ def draw_errors(e: Exhibit, key: str) -> Markup | None:
 def error_words(e: Exhibit, grid: Grid) -> str:
     """Return the numbers of the picture in words: the worst, how many are over the limit, the worst dimensions."""
     cells = grid.cells()
+    if not any(v for v, _, _ in cells):
+        return f"Over {e.cases:,} cases there is no difference at all."
     value, step, dimension = max(cells, key=lambda cell: cell[0])
     unit = " × the limit" if e.ratios else f" {e.units}".rstrip()
     at = e.dimension(dimension, grid.dimension_stride)
@@ -56,11 +59,9 @@ def error_words(e: Exhibit, grid: Grid) -> str:
     for v, _, d in cells:
         worst[d] = max(v, worst.get(d, 0.0))
     first = sorted(worst.items(), key=lambda p: -p[1])[:6]
-    named = [f"{e.axis(d, grid.dimension_stride)} {show(v, 2)}" for d, v in first]
+    named = [f"{e.dimension(d, grid.dimension_stride)} {show(v, 2)}" for d, v in first]
     if len(worst) > 1:
-        parts.append(
-            f"Worst of each dimension, largest first: {', '.join(named)}{' and so on' if len(worst) > 6 else ''}"
-        )
+        parts.append(f"Worst of each: {'; '.join(named)}{' and so on' if len(worst) > 6 else ''}")
     return ". ".join(parts) + "."
 
 
@@ -96,13 +97,16 @@ def _bars(figure: Any, e: Exhibit, grid: Grid, shown: list[int]) -> None:
     axes = figure.add_subplot()
     values = [grid.rows[0][d] for d in shown]
     low, high = _bounds(values, e.ratios is not None)
-    for y, v in enumerate(values):
-        over = bool(e.ratios) and v > 1
-        right = low if math.isnan(v) or v <= 0 else high if v == math.inf else max(math.log10(v), low)
-        style = {"color": "none", "edgecolor": OVER, "hatch": "/////"} if over else {"color": FILL}
-        axes.barh(y, right - low, left=low, height=0.72, linewidth=0.8, **style)
+    ends = [low if v <= 0 or math.isnan(v) else high if v == math.inf else max(math.log10(v), low) for v in values]
+    over = [bool(e.ratios) and v > 1 for v in values]
+    for chosen, style in ((False, {"color": FILL}), (True, {"color": "none", "edgecolor": OVER, "hatch": "/////"})):
+        bars = [(y, end - low) for y, end in enumerate(ends) if over[y] is chosen]
+        if bars:
+            places, lengths = zip(*bars, strict=True)
+            axes.barh(places, lengths, left=low, height=0.72, linewidth=0.8, **style)
+    for y, (v, end) in enumerate(zip(values, ends, strict=True)):
         said = "not compared" if math.isnan(v) else show(v, 2)
-        axes.text(min(right, high) + 0.01 * (high - low), y, said, va="center", ha="left", fontsize=7)
+        axes.text(end + 0.01 * (high - low), y, said, va="center", ha="left", fontsize=7, bbox=PAD)
     if e.ratios:
         axes.axvline(0, color=LIMIT, linewidth=1.6)
         axes.text(0, -0.85, " limit", va="bottom", ha="left", fontsize=8, color=LIMIT, weight="bold")

@@ -145,22 +145,41 @@ def _dots(figure: Any, e: Exhibit, w: Worst, shown: list[int]) -> None:
     left.set_ylim(len(shown) - 0.3, -0.7)
     left.set_xlabel(f"output {label(e.units)}".strip())
     left.grid(axis="y", linewidth=0.5)
-    ratios = []
-    for y, d in enumerate(shown):
-        difference, limit = _finite(_difference(w, d))[0], _limit(w, d)
-        ratios += [abs(difference)] if not math.isnan(difference) else []
-        if limit is not None:
-            right.barh(y, 2 * limit, left=-limit, height=0.8, color=LIMIT, alpha=0.22, linewidth=0)
-            for x in (-limit, limit):
-                right.plot([x, x], [y - 0.4, y + 0.4], color=LIMIT, linewidth=1)
-            ratios.append(limit)
-        right.plot([difference], [y], color=INK, marker="D", markersize=3, linestyle="none")
-    largest = max(ratios, default=0.0) or 1.0
-    right.axvline(0, color=LINE, linewidth=0.8)
-    right.set_xlim(-1.15 * largest, 1.15 * largest)
-    right.set_xticks([-largest, 0, largest], [show(-largest, 2), "0", show(largest, 2)])
-    right.set_xlabel("difference Δ ◆ and its limit (band)" if w.limit else "difference Δ ◆")
+    _differences(right, e, w, shown)
     for axes in (left, right):
         axes.tick_params(axis="y", length=0)
         axes.set_axisbelow(True)
     figure.legend(handles=[a, b], loc="outside upper left", ncols=2)
+
+
+def _differences(axes: Any, e: Exhibit, w: Worst, shown: list[int]) -> None:
+    """Draw the differences as multiples of their limits: even inside the band, by powers of ten outside of it."""
+    differences = [_difference(w, d)[0] for d in shown]
+    limits = [_limit(w, d) for d in shown]
+    limited = any(x is not None for x in limits)
+    values = [_multiple(x, limit) if limited else x for x, limit in zip(differences, limits, strict=True)]
+    finite = [abs(v) for v in values if math.isfinite(v)]
+    largest = max([*finite, 1.0] if limited else finite, default=0.0) or 1.0
+    edge = largest * (1.25 if largest <= 10 else 4)
+    values = [math.copysign(edge, v) if math.isinf(v) else v for v in values]
+    if limited and largest > 10:
+        axes.set_xscale("symlog", linthresh=1, linscale=0.8)
+        decade = 10.0 ** math.floor(math.log10(largest))
+        ticks = [-decade, -1.0, 0.0, 1.0, decade]
+    else:
+        ticks = [-largest, 0.0, largest]
+    if limited:
+        axes.axvspan(-1, 1, color=LIMIT, alpha=0.16, linewidth=0)
+        axes.vlines([-1, 1], -0.7, len(shown) - 0.3, color=LIMIT, linewidth=1)
+    axes.axvline(0, color=LINE, linewidth=0.8)
+    axes.plot(values, range(len(shown)), color=INK, marker="D", markersize=3, linestyle="none")
+    axes.set_xlim(-edge, edge)
+    axes.set_xticks(ticks, [show(t, 2) for t in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("difference ◆ ÷ its limit (band)" if limited else f"difference ◆ {label(e.units)}".strip())
+
+
+def _multiple(difference: float, limit: float | None) -> float:
+    if limit is None:
+        return math.nan
+    return difference / limit if limit > 0 else math.copysign(math.inf, difference) if difference else 0.0

@@ -33,9 +33,8 @@ def show(value: Any, digits: int = 3) -> str:
         return f"{value:,}"
     if abs(x) >= 1000 and abs(x) < 1e6:
         return f"{x:,.0f}"
-    if abs(x) >= 100:  # "5.9e+02" is no way to say 590
-        return f"{float(f'{x:.{digits}g}'):.{max(digits - 3, 0)}f}"
-    return f"{x:.{digits}g}"
+    text = f"{x:.{digits}g}"
+    return f"{x:,.0f}" if "e+" in text and abs(x) < 1e6 else text  # 740, not 7.4e+02
 
 
 def times(ratio: Any) -> str:

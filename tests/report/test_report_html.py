@@ -144,7 +144,7 @@ def test_pictures_say_their_numbers_in_words(build: Build) -> None:
     page = Page(html(build("FAIL", exhibits=[exhibit(16, 2, over=True, names=["x", "y"])])))
     words = [a["aria-label"] or "" for t, a in page.elements if t == "svg"]
     assert len(words) == 5  # the errors, their distribution, three worst cases
-    assert "30,000 × the limit, in dimension 1 (y) at time step 8" in words[0]
+    assert "the worst is 30,000 × the limit, in dimension 1 (y) at time step 8" in words[0]
     assert "8 of 32 cells are over the limit" in words[0]
     assert "2 errors are exactly 0" in words[1]
     assert "limit 1.5e-05" in words[2]

@@ -28,7 +28,8 @@
     if (Number.isNaN(x)) return "NaN";
     if (!Number.isFinite(x)) return x > 0 ? "∞" : "-∞";
     if (x === 0) return "0";
-    if (Math.abs(x) >= 1000 && Math.abs(x) < 1e6) return Math.round(x).toLocaleString("en-US");
+    const exact = Math.abs(x) < 1e6 && (Math.abs(x) >= 1000 || Number(x.toExponential(digits - 1).split("e")[1]) >= digits);
+    if (exact) return Math.round(x).toLocaleString("en-US");
     const [mantissa, exponent] = x.toExponential(digits - 1).split("e");
     const e = Number(exponent), bare = s => s.includes(".") ? s.replace(/\.?0+$/, "") : s;
     if (e >= -4 && e < digits) return bare(x.toFixed(digits - 1 - e));
