@@ -7,7 +7,7 @@ JOBS   ?= 2
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types tests lowest bench soak clean
+.PHONY: help setup test lint types tests demo lowest bench soak clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
@@ -34,6 +34,11 @@ types: $(STAMP)  ## mypy --strict
 
 tests: $(STAMP)  ## the tests, on $(JOBS) processes
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests
+
+demo: $(STAMP)  ## train a small policy, judge a good and a broken export of it with torch: reports/demo/
+	$(BIN)/python fixtures/pusht_diffusion/make.py
+	$(BIN)/parity run fixtures/pusht_diffusion/good.toml --out reports/demo/good
+	$(BIN)/parity run fixtures/pusht_diffusion/broken.toml --out reports/demo/broken; test $$? -eq 1
 
 lowest:  ## the tests that need no torch, with the oldest libraries that are promised to work
 	test -x $(VENV)-lowest/bin/python || $(PYTHON) -m venv $(VENV)-lowest

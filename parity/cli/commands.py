@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
+    "demo": "Judge a good and a broken release of a small policy, and write both reports.",
     "init": "Write a commented parity.toml for the artifacts given.",
     "inspect": "Show the contract of each artifact; with several, where they disagree.",
     "compare": "Compare two artifacts or traces; no configuration needed.",

@@ -50,7 +50,9 @@ class RunnerTable(Table):
 
 
 class ReferenceTable(RunnerTable):
-    pass
+    """``checkpoint``: where its weights lie, for a reference that shows none itself (a factory, a recording)."""
+
+    checkpoint: str | None = None
 
 
 class CandidateTable(RunnerTable):

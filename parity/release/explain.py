@@ -78,7 +78,8 @@ def _weights(reference: Side, candidate: Side) -> WeightMatch | None:
     """Return how many of the candidate's weights are the reference's, or None where either holds none to read."""
     from parity.checkpoint.weights import read_weights
 
-    found: list[Artifact] = [s.artifact for s in (reference, candidate) if s.artifact is not None]
+    sources = (reference.checkpoint or reference.artifact, candidate.artifact)
+    found: list[Artifact] = [a for a in sources if a is not None]
     if len(found) < 2 or any(a.kind not in WITH_WEIGHTS for a in found):
         return None
     try:

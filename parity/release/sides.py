@@ -33,6 +33,7 @@ class Side:
 
     ``declared`` is the declared precision class, None where the user left it out. ``contract`` is None where nothing
     can be known without running (a factory, a command). ``problem`` says why the side cannot be run at all.
+    ``checkpoint`` is the reference's weights where the user says where they lie: read to name a cause, never to judge.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Side:
     pipeline: str | None = None
     adapter: Mapping[str, Any] = field(default_factory=dict)
     problem: Failure | None = None
+    checkpoint: Artifact | None = None
 
     def artifact_json(self) -> dict[str, Any]:
         """Return the side's entry in the report's ``artifacts``."""
@@ -92,6 +94,7 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         "noise": tuple(table.noise),
         "pipeline": getattr(table, "pipeline", None),
         "adapter": adapter,
+        "checkpoint": _checkpoint(getattr(table, "checkpoint", None), root),
     }
     try:
         return _with_artifact(spec, extra)
@@ -112,6 +115,20 @@ def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
     else:
         sha, size = command_digest(spec)
     return Side(spec.name, spec, artifact, contract, sha, size, **extra)
+
+
+def _checkpoint(path: str | None, root: Path) -> Artifact | None:
+    """Return the artifact that holds the reference's weights, None where the user names none.
+
+    Raises:
+        UsageError: there is none: a mistyped path must not silence the explanation.
+    """
+    if path is None:
+        return None
+    try:
+        return recognize(root / Path(path).expanduser())
+    except ArtifactError as e:
+        raise UsageError(f"[reference] checkpoint: {e.message}", expected=e.expected, remedy=e.remedy) from None
 
 
 def _contract(artifact: Artifact, runner: str) -> Contract | None:

@@ -15,10 +15,11 @@ from hypothesis.extra import numpy as hnp
 
 from parity.checkpoint.weight import Quantization, Weight
 from parity.checkpoint.weights import read_weights
-from parity.contract import read_contract
+from parity.contract import Contract, read_contract
 from parity.provenance.compare_weights import rounded_to
 from parity.provenance.match import WeightMatch, match_weights
 from parity.provenance.normalizer import normalizer_finding, normalizer_on_one_side
+from parity.tensor import Range, TensorSpec
 
 RNG = np.random.default_rng(0)
 
@@ -274,3 +275,15 @@ def test_recurrent_layers_and_batch_norm_of_a_real_export(tmp_path: Path) -> Non
             p.add_(1e-5 * torch.sign(torch.randn_like(p)))
     torch.save(policy.state_dict(), tmp_path / "next.pt")
     assert match_weights(exported, read_weights(tmp_path / "next.pt")).matched == 0
+
+
+def test_a_recording_is_not_said_to_lack_a_normalizer() -> None:
+    """It holds inputs and outputs only: what was inside the policy cannot be seen in it."""
+
+    def contract(kind: str, path: str, *, normalizes: bool) -> Contract:
+        found = Range("mean_std", (0.0,), (1.0,), (1,), f"{path}: mean") if normalizes else None
+        return Contract(Path(path), kind, inputs=(TensorSpec("x", range=found),))
+
+    graph = contract("onnx", "policy.onnx", normalizes=True)
+    assert normalizer_finding(contract("onnx", "bare.onnx", normalizes=False), graph) is not None
+    assert normalizer_finding(contract("trace", "golden.h5", normalizes=False), graph) is None
