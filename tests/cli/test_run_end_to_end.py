@@ -285,3 +285,20 @@ def test_the_search_finds_what_cases_miss(release: Path) -> None:
     code, report = run(release)
     assert code == 1
     assert {r["profile"] for r in report["comparisons"] if r["verdict"] == "FAIL"} == {"worst"}
+
+
+def test_the_checkpoint_of_a_recorded_reference_names_the_cause(
+    release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recording shows no weights: without `checkpoint` nothing says whose the candidate's are."""
+    assert run(release, "--record", str(release / "golden.h5"))[0] == 0
+    recorded = (release / "parity.toml").read_text().replace("reference.onnx", "golden.h5")
+    mlp(release / "right.onnx", seed=1)
+    for line, cause in (("", False), ('checkpoint = "reference.onnx"\n', True)):
+        (release / "parity.toml").write_text(recorded.replace("[reference]\n", f"[reference]\n{line}"))
+        code, report = run(release)
+        assert code == 1
+        assert ("0 of 4 weights match: another checkpoint" in str(report["cause"])) is cause
+    (release / "parity.toml").write_text(recorded.replace("[reference]\n", '[reference]\ncheckpoint = "nowhere.pt"\n'))
+    assert run(release)[0] == 2
+    assert "[reference] checkpoint" in capsys.readouterr().err
