@@ -11,8 +11,11 @@ from parity.report.view import Entry
 _MAX = 20  # lines of a kind
 
 
-def baseline_lines(report: Entry) -> list[str]:
-    """Return the report's ``baseline`` section as sentences; none where there is no baseline."""
+def baseline_lines(report: Entry, *, tabled: bool = False) -> list[str]:
+    """Return the report's ``baseline`` section as sentences; none where there is no baseline.
+
+    With ``tabled`` the outputs that moved are left to `baseline_table`.
+    """
     baseline = report.get("baseline")
     if not isinstance(baseline, Mapping) or not baseline:
         return []
@@ -22,12 +25,22 @@ def baseline_lines(report: Entry) -> list[str]:
         same = "the same bytes were tested" if baseline["same_bytes"] else "other bytes were tested"
         lines.append(same)
     moved = _entries(baseline, "moved")
-    lines += _some([_moved(m) for m in moved], "outputs moved")
+    lines += [] if tabled else _some([_moved(m) for m in moved], "outputs moved")
     lines += _some([f"new finding {_said(f)}" for f in _entries(baseline, "new_findings")], "new findings")
     lines += _some([f"gone finding {_said(f)}" for f in _entries(baseline, "gone_findings")], "gone findings")
     lost = baseline.get("no_longer_judged")
     lines += _some([f"no longer judged: {i}" for i in lost] if isinstance(lost, list) else [], "are no longer judged")
-    return lines if len(lines) > 2 else [*lines, "nothing moved"]
+    return lines if len(lines) > 2 or moved else [*lines, "nothing moved"]
+
+
+def baseline_table(report: Entry) -> list[tuple[str, str, str]]:
+    """Return each output that moved, how it stood in the baseline and how it stands now; at most 200."""
+    baseline = report.get("baseline")
+    moved = _entries(baseline, "moved") if isinstance(baseline, Mapping) else []
+    return [
+        (f"{m.get('candidate')}/{m.get('output')}", _state(m.get("before")), _state(m.get("after")))
+        for m in moved[:200]
+    ]
 
 
 def _entries(baseline: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

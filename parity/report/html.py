@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity.report.atomic import replace_file
-from parity.report.baseline import baseline_lines
+from parity.report.baseline import baseline_lines, baseline_table
 from parity.report.figures import ABSENT, number, pairs, short, show, times
 from parity.report.first_screen import sides_of
 from parity.report.pictures import outputs_shown
@@ -116,7 +116,8 @@ def page(report: Entry) -> dict[str, Any]:
         "script": script,
         "script_hash": f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
         "measures": [_measure(m) for m in report["measures"]],
-        "baseline": baseline_lines(report),
+        "baseline": baseline_lines(report, tabled=True),
+        "moved": baseline_table(report),
         "budgets": _budgets(report),
         "environment": _terms(release.get("environment")),
         "commands": reproduce(report),

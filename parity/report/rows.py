@@ -26,7 +26,7 @@ def table(ordered: Sequence[Entry], notes: Mapping[str, str]) -> dict[str, Any]:
     profiles = sorted({str(c.get("profile")) for c in shown})
     return {
         "rows": [_row(c, notes) for c in ordered[:SHOWN]],
-        "data": data(shown, notes) if len(shown) > SHOWN or len(shown) > 2 else None,
+        "data": data(shown, notes) if len(shown) > 2 else None,
         "profiles": [(p, f"{p}: {PROFILE_WORDS[p]}" if p in PROFILE_WORDS else p) for p in profiles[:20]],
         "known": "; ".join(f"{p}: {PROFILE_WORDS[p]}" for p in profiles if p in PROFILE_WORDS),
         "total": f"{len(ordered):,}",

@@ -153,7 +153,7 @@ def test_filtering_and_sorting_do_not_stall(look: Callable[..., Opened], large: 
 
 
 def test_the_script_shows_what_the_server_rendered(look: Callable[..., Opened], build: Build, entry: Build) -> None:
-    figures = [0.0, 1e-45, 1.26e-7, 0.00012345, 0.0999, 0.9999, 12.5, 99.7, 740.0, 1234.6, 999_999.0, 1.5e6, 1e300]
+    figures = [0.0, 1e-45, 1.26e-7, 0.00012345, 0.0999, 0.9999, 12.6, 99.7, 740.0, 1234.6, 999_999.0, 1.5e6, 1e300]
     odd = [float("nan"), float("inf"), None]
     comparisons = [
         entry(case=f"edge-{i:04d}", max_abs=x, rel=x, cosine_min=x, limit_ratio=x, limit=x, units="rad")

@@ -246,6 +246,20 @@ def test_waivers_measures_and_baseline_are_shown(build: Build, statement: Build)
         assert words in text, words
 
 
+def test_outputs_that_moved_against_the_baseline_are_a_table(build: Build) -> None:
+    moved = [
+        {
+            "candidate": "ort",
+            "output": "action",
+            "before": {"verdict": "PASS", "limit_ratio": 0.26},
+            "after": {"verdict": "FAIL", "limit_ratio": 740.0},
+        }
+    ]
+    text = Page(html(build("FAIL", baseline={"name": "old", "verdict": "PASS", "moved": moved}))).text
+    assert "PASS at 0.26 × the limit→ FAIL at 740 × the limit" in text
+    assert "nothing moved" not in text
+
+
 def test_the_worst_rows_are_inline_and_all_are_data(large: dict[str, Any]) -> None:
     raw = html(large)
     page = Page(raw)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from typing import Any
 
 import numpy as np
@@ -115,5 +114,4 @@ def nothing(steps: int = 4, dimensions: int = 2) -> dict[str, Any]:
     made = exhibit(steps, dimensions, by_step=by_step, distribution=None, sensitivity=None)
     for w in made["worst"]:
         w.update(reference=none, candidate=none, limit=None, inputs=[])
-    assert math.isnan(float("nan"))
     return made
