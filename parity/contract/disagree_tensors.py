@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from parity.contract.disagreement import Disagreement, Kind, Sides
 from parity.contract.matching import Match, align, dims_agree, is_generated, kind_of, match_tensors
 from parity.contract.model import Contract
+from parity.finding import Severity
 from parity.tensor import Dim, Range, Shape, TensorSpec
 
 
@@ -45,13 +46,20 @@ def _missing(
     verb = "takes" if kind == "input" else "gives"
     lengths = _split(only_a, only_b)
     for spec in only_a:
-        severity = "error" if sides.b.complete or kind == "input" else "warning"
+        severity = _severity(spec, kind, sides.b.complete)
         text = f"{a} {verb} {spec.name!r} {show(spec.shape)}, {b} does not{lengths}"
-        yield sides.disagree(kind, spec.name, list(spec.shape or ()), None, text, severity)  # type: ignore[arg-type]
+        yield sides.disagree(kind, spec.name, list(spec.shape or ()), None, text, severity)
     for spec in only_b:
-        severity = "error" if sides.a.complete or kind == "input" else "warning"
+        severity = _severity(spec, kind, sides.a.complete)
         text = f"{b} {verb} {spec.name!r} {show(spec.shape)}, {a} does not{lengths}"
-        yield sides.disagree(kind, spec.name, None, list(spec.shape or ()), text, severity)  # type: ignore[arg-type]
+        yield sides.disagree(kind, spec.name, None, list(spec.shape or ()), text, severity)
+
+
+def _severity(spec: TensorSpec, kind: Kind, complete: bool) -> Severity:
+    """Return how bad it is that ``spec`` is on one side only; a sampler may draw its noise inside or be given it."""
+    if spec.role == "noise":
+        return "warning"
+    return "error" if complete or kind == "input" else "warning"
 
 
 def _split(only_a: Sequence[TensorSpec], only_b: Sequence[TensorSpec]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity.report.figures import ABSENT, number, show
 from parity.report.text import clean
-from parity.report.view import PROFILE_WORDS, Entry, limit_of, place, ratio_of, values_of
+from parity.report.view import PROFILE_WORDS, Entry, limit_of, metric_units, place, ratio_of, values_of
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -41,7 +41,7 @@ def _row(c: Entry, notes: Mapping[str, str]) -> dict[str, str]:
         "verdict": str(c.get("verdict")),
         "id": str(c.get("id")),
         "profile": str(c.get("profile") or ABSENT),
-        "max_abs": f"{show(c.get('max_abs'))}{' ' + str(c['units']) if c.get('units') else ''}",
+        "max_abs": f"{show(c.get('max_abs'))}{metric_units(c)}",
         "limit": show(limit_of(c)),
         "ratio": show(ratio_of(c), 2),
         "rel": show(c.get("rel")),
@@ -85,7 +85,7 @@ def data(comparisons: Sequence[Entry], notes: Mapping[str, str]) -> Markup:
                 text(r["values"]),
                 text(r["note"]),
                 text(r["reason"]),
-                text(str(c.get("units") or "")),
+                text(metric_units(c).strip()),
             ]
         )
     document = json.dumps({"texts": list(texts), "rows": rows}, ensure_ascii=False, separators=(",", ":"))

@@ -109,12 +109,21 @@ def values_of(comparison: Entry) -> tuple[str, str] | None:
     return reference, candidate
 
 
+def metric_units(comparison: Entry) -> str:
+    """Return the units of ``max_abs`` and its like, with a space before; empty for the graph's own numbers.
+
+    A budget with a ``scale`` limits physical units, and the limit is in them; the metrics stay in what the graph gives.
+    """
+    scaled = (comparison.get("budget") or {}).get("scale") is not None
+    return "" if scaled or not comparison.get("units") else f" {comparison['units']}"
+
+
 def far_off(comparison: Entry) -> str:
     """Return how far off a comparison is: the difference, how many limits that is, and both values there."""
     if number(comparison.get("max_abs")) is None:
         return str(comparison.get("reason") or "nothing could be compared")
     units = f" {comparison['units']}" if comparison.get("units") else ""
-    words = f"max|Δ| {show(comparison.get('max_abs'))}{units}"
+    words = f"max|Δ| {show(comparison.get('max_abs'))}{metric_units(comparison)}"
     limit, ratio = limit_of(comparison), ratio_of(comparison)
     if ratio is not None:
         words += f", {times(ratio)}" + ("" if limit is None else f" of {show(limit)}{units}")
