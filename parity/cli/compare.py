@@ -40,13 +40,16 @@ def command(reference: str, candidate: str, **options: Any) -> int:
     """Compare two artifacts and return the exit code."""
     from contextlib import ExitStack
 
-    from parity.cli.judging import judge_now, load_settings, show
-    from parity.cli.output import claim
-    from parity.report.write import OutputFolder
+    from parity.runner.torch import torch_ahead
 
-    claim(options["json_file"])
-    config = load_settings(reference, candidate, options)
     with ExitStack() as exits:
+        exits.enter_context(torch_ahead([(reference, None), (candidate, None)], Path.cwd()))  # before slow imports
+        from parity.cli.judging import judge_now, load_settings, show
+        from parity.cli.output import claim
+        from parity.report.write import OutputFolder
+
+        claim(options["json_file"])
+        config = load_settings(reference, candidate, options)
         held = exits.enter_context(OutputFolder(options["out"])) if options["out"] else None
         work = exits.enter_context(tempfile.TemporaryDirectory(prefix="parity-"))
         outcome = judge_now(config, Path.cwd(), Path(work), strict=True, layers=options["layers"])

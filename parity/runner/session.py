@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.errors import OutputError, RunnerError, UsageError
+from parity.runner.ahead import take
 from parity.runner.base import Failure, Progress, RunnerSpec, RunResult, SessionInfo, Variant
 from parity.runner.process import Process, WorkerDied
 from parity.tensor import Array, Block, TensorSpec
@@ -195,13 +196,19 @@ def worker_session(
         raise OutputError(f"{workdir}: cannot be written: {e.strerror or e}", remedy="choose another folder") from None
     process: Process | None = None
     try:
-        process = Process(script, spec.python, folder, _cwd(spec), env or {})
+        process = _process(spec, script, folder, env or {})
         info = _open(process, spec, {**_described(spec), **request})
         yield WorkerSession(spec, process, folder, info)
     finally:
         if process is not None:
             process.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _process(spec: RunnerSpec, script: str, folder: Path, env: Mapping[str, str]) -> Process:
+    cwd = _cwd(spec)
+    spare = None if env else take(script, spec.python, cwd, folder)
+    return spare or Process(script, spec.python, folder, cwd, env)
 
 
 def _cwd(spec: RunnerSpec) -> str | None:

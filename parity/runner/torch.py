@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from parity.artifact import recognize
-from parity.errors import ArtifactError
+from parity.errors import ArtifactError, ParityError
+from parity.runner.ahead import started_ahead
 from parity.runner.base import RunnerSpec, Session
 from parity.runner.options import check_options
 from parity.runner.session import worker_session
 
 _KINDS = ("torchscript", "pt2", "factory", "folder")
 _OPTIONS = ("threads",)
+_SCRIPT = "run_torch.py"
 
 
 class TorchRunner:
@@ -24,6 +26,23 @@ class TorchRunner:
     def open(self, spec: RunnerSpec, workdir: Path) -> AbstractContextManager[Session]:
         """Load the policy in a worker; see `parity.runner.base.Runner.open`."""
         return _open(spec, workdir)
+
+
+def torch_ahead(sides: Iterable[tuple[str, str | None]], root: Path) -> AbstractContextManager[None]:
+    """Start a worker for each (path, interpreter) that torch would run, so that torch loads while parity prepares.
+
+    ``root`` is the release's folder, in which its workers run.
+
+    A path that cannot be read starts nothing: whoever opens it says why.
+    """
+    return started_ahead(_SCRIPT, [python for path, python in sides if _is_torch(path)], str(root))
+
+
+def _is_torch(path: str) -> bool:
+    try:
+        return recognize(path).kind in _KINDS
+    except ParityError:
+        return False
 
 
 @contextmanager
@@ -38,7 +57,7 @@ def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
         )
     if artifact.kind == "folder" and not (artifact.path / "config.json").is_file():
         raise ArtifactError(f"{spec.path}: no config.json in it, so it is no LeRobot policy")
-    with worker_session(spec, workdir, "run_torch.py", {"kind": artifact.kind}) as session:
+    with worker_session(spec, workdir, _SCRIPT, {"kind": artifact.kind}) as session:
         yield session
 
 

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import hashlib
+import importlib
 import json
 import os
 import select
@@ -65,13 +67,19 @@ class Policy:
         return {}
 
 
-def serve(opener: Opener) -> None:
-    """Answer requests until the parent closes stdin or asks to stop. ``opener`` loads the policy that is asked for."""
+def serve(opener: Opener, runtime: str) -> None:
+    """Answer requests until the parent closes stdin or asks to stop. ``opener`` loads the policy that is asked for.
+
+    The module ``runtime`` is imported at once: a worker may be started before it is asked anything.
+    """
     channel = _Channel()
     policy: Policy | None = None
+    problem = _import(runtime)
     for request in channel.requests():
         try:
             if request["op"] == "open":
+                if problem is not None:
+                    raise problem
                 _limit_memory(request.get("memory_limit"))
                 policy, info = opener(request)
                 channel.send({"event": "opened", "info": info})
@@ -89,6 +97,24 @@ def serve(opener: Opener) -> None:
             channel.fail(*_explain(e, "load" if policy is None else "run"))
     sys.stderr.flush()
     os._exit(0)  # a runtime's own clean-up at exit is slow and may crash
+
+
+def _import(runtime: str) -> BaseException | None:
+    """Import the runtime and return what went wrong, to be told once the parent asks to open something.
+
+    Python's garbage collector waits meanwhile and later skips what was loaded: it takes a fifth of importing torch.
+    """
+    gc.disable()
+    try:
+        importlib.import_module(runtime)
+    except ImportError as e:
+        return Refused("absent", f"{runtime} cannot be imported here: {e}")
+    except BaseException as e:  # whatever a broken runtime raises must reach the user as a message
+        return e
+    finally:
+        gc.freeze()
+        gc.enable()
+    return None
 
 
 def alone() -> None:
