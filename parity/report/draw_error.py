@@ -102,7 +102,7 @@ def _bars(figure: Any, e: Exhibit, grid: Grid, shown: list[int]) -> None:
     left = widest(labels)
     width, height = figure.get_size_inches()
     top = height - (0.22 if e.ratios else 0.05)  # the word "limit" stands above its line
-    axes = panel(figure, left, 0.46, width - 0.1, top, (low, right), (len(shown) - 0.4, -0.9))
+    axes = panel(figure, left, 0.46, width - 0.2, top, (low, right), (len(shown) - 0.4, -0.9))
     ends = [low if v <= 0 or math.isnan(v) else high if v == math.inf else max(math.log10(v), low) for v in values]
     over = [bool(e.ratios) and v > 1 for v in values]
     for chosen, style in (
@@ -111,7 +111,7 @@ def _bars(figure: Any, e: Exhibit, grid: Grid, shown: list[int]) -> None:
     ):
         bars = [(y, end) for y, end in enumerate(ends) if over[y] is chosen and end > low]
         _rectangles(axes, [(low, y - 0.36, end, y + 0.36) for y, end in bars], style)
-    inch = (right - low) / (width - 0.1 - left)  # in powers of ten
+    inch = (right - low) / (width - 0.2 - left)  # in powers of ten
     for y, (v, end) in enumerate(zip(values, ends, strict=True)):
         said = "not compared" if math.isnan(v) else show(v, 2)
         start = end + 0.01 * (high - low)
@@ -246,7 +246,7 @@ def _histogram(figure: Any, e: Exhibit, d: Distribution) -> None:
     width, height = figure.get_size_inches()
     # Empty bins draw no line along the axis.
     x, y = (d.edges[0], d.edges[-1]), (0.006 * most, most * 1.05)
-    axes = panel(figure, left, 0.46, width - 0.1, height - 0.3, x, y)
+    axes = panel(figure, left, 0.46, width - 0.25, height - 0.3, x, y)
     named = [axes.stairs(d.floor, d.edges, color=SOFT, linewidth=1.3, linestyle=":", label="floor: rounding alone")]
     axes.stairs(d.error, d.edges, color=FILL, fill=True, alpha=0.55)
     named.append(axes.stairs(d.error, d.edges, color=INK, linewidth=0.9, label="error: worst |Δ|"))

@@ -152,6 +152,17 @@ def test_filtering_and_sorting_do_not_stall(look: Callable[..., Opened], large: 
     assert max(measured.values()) < 1000  # 200 ms on a desk; a shared runner is given five times that
 
 
+def test_columns_stay_where_they_are(look: Callable[..., Opened], large: dict[str, Any]) -> None:
+    page = look(large).page
+    places = "() => [...document.querySelectorAll('#comparisons th')].map(th => th.getBoundingClientRect().left)"
+    before = page.evaluate(places)
+    page.get_by_label("Filter by text").fill("no such case")
+    assert page.evaluate(places) == before
+    page.get_by_label("Filter by text").fill("")
+    cells = "[...document.querySelectorAll('#comparisons :is(th, td)')]"
+    assert page.evaluate(f"() => {cells}.filter(c => c.scrollWidth > c.clientWidth).length") == 0
+
+
 def test_the_script_shows_what_the_server_rendered(look: Callable[..., Opened], build: Build, entry: Build) -> None:
     figures = [0.0, 1e-45, 1.26e-7, 0.00012345, 0.0999, 0.9999, 12.6, 99.7, 740.0, 1234.6, 999_999.0, 1.5e6, 1e300]
     odd = [float("nan"), float("inf"), None]
@@ -208,6 +219,7 @@ def test_no_text_of_a_picture_is_cut_off_or_lies_on_another(look: Callable[..., 
     names = [f"left_shoulder_JOINT_{i}" for i in range(29)]
     bare = exhibit(16, 7, units="rad/s")
     bare["by_step"]["ratio"] = None
+    bare["distribution"]["edges"] = [-6 + i * 0.125 for i in range(41)]  # a power of ten at either end
     for report in (
         build("FAIL", exhibits=[exhibit(1, 29, over=True, names=names), exhibit(1, 2, names=["W" * 40, "関" * 40])]),
         build("FAIL", exhibits=[exhibit(16, 7, over=True), exhibit(50, 60, names=[*names, *names, "x", "y"]), bare]),
