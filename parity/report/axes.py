@@ -2,7 +2,7 @@
 
 matplotlib's own axes make an object of five artists for each tick and lay a figure out by drawing it twice. Here an
 axis is one line, one row of marks and its labels, and margins follow from the labels' lengths: a picture costs a
-quarter. A reader's browser has fonts of its own, so that a text's width is an estimate either way.
+third or less. A reader's browser has fonts of its own, so that a text's width is an estimate either way.
 """
 
 from __future__ import annotations
