@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from parity.report.axes import legend, panel, text_width, whole_ticks, widest, x_axis, y_axis, y_title
 from parity.report.exhibit import Distribution, Exhibit, Grid
 from parity.report.figures import show
-from parity.report.svg import FILL, INK, LIMIT, LINE, OVER, PAPER, SOFT, draw, label
+from parity.report.svg import FILL, INK, LIMIT, OVER, PAPER, SOFT, draw, label
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -94,49 +95,66 @@ def _bounds(values: list[float], limited: bool) -> tuple[float, float]:
 
 
 def _bars(figure: Any, e: Exhibit, grid: Grid, shown: list[int]) -> None:
-    axes = figure.add_subplot()
     values = [grid.rows[0][d] for d in shown]
+    labels = [label(e.axis(d, grid.dimension_stride), 28) for d in shown]
     low, high = _bounds(values, e.ratios is not None)
+    right = high + 0.1 * (high - low)
+    left = widest(labels)
+    width, height = figure.get_size_inches()
+    top = height - (0.22 if e.ratios else 0.05)  # the word "limit" stands above its line
+    axes = panel(figure, left, 0.46, width - 0.2, top, (low, right), (len(shown) - 0.4, -0.9))
     ends = [low if v <= 0 or math.isnan(v) else high if v == math.inf else max(math.log10(v), low) for v in values]
     over = [bool(e.ratios) and v > 1 for v in values]
-    for chosen, style in ((False, {"color": FILL}), (True, {"color": "none", "edgecolor": OVER, "hatch": "/////"})):
-        bars = [(y, end - low) for y, end in enumerate(ends) if over[y] is chosen]
-        if bars:
-            places, lengths = zip(*bars, strict=True)
-            axes.barh(places, lengths, left=low, height=0.72, linewidth=0.8, **style)
+    for chosen, style in (
+        (False, {"facecolors": FILL, "edgecolors": "none"}),
+        (True, {"facecolors": "none", "edgecolors": OVER, "hatch": "/////", "linewidths": 0.8}),
+    ):
+        bars = [(y, end) for y, end in enumerate(ends) if over[y] is chosen and end > low]
+        _rectangles(axes, [(low, y - 0.36, end, y + 0.36) for y, end in bars], style)
+    inch = (right - low) / (width - 0.2 - left)  # in powers of ten
     for y, (v, end) in enumerate(zip(values, ends, strict=True)):
         said = "not compared" if math.isnan(v) else show(v, 2)
-        axes.text(end + 0.01 * (high - low), y, said, va="center", ha="left", fontsize=7, bbox=PAD)
+        start = end + 0.01 * (high - low)
+        crossed = e.ratios and start < 0 < start + inch * text_width(said, 7)
+        axes.text(start, y, said, va="center", ha="left", fontsize=7, **({"bbox": PAD} if crossed else {}))
     if e.ratios:
-        axes.axvline(0, color=LIMIT, linewidth=1.6)
-        axes.text(0, -0.85, " limit", va="bottom", ha="left", fontsize=8, color=LIMIT, weight="bold")
-    axes.set_xlim(low, high + 0.1 * (high - low))
-    axes.set_ylim(len(shown) - 0.4, -0.9)
-    ticks = _decades(low, high)
-    axes.set_xticks(ticks, [power(k) for k in ticks])
-    axes.set_yticks(range(len(shown)), [label(e.axis(d, grid.dimension_stride), 28) for d in shown])
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", linewidth=0.5)
-    axes.set_axisbelow(True)
+        axes.plot([0, 0], [0, 1], transform=axes.get_xaxis_transform(), color=LIMIT, linewidth=1.6)
+        axes.text(0, -0.95, "limit", va="bottom", ha="center", fontsize=8, color=LIMIT, weight="bold")
+    ticks = _decades(low, right)
     more = len(grid.rows[0]) - len(shown)
     unit = "÷ limit" if e.ratios else label(e.units)
-    axes.set_xlabel(f"worst |Δ| {unit}".strip() + (f"; the {more} smallest are left out" if more else ""))
+    title = f"worst |Δ| {unit}".strip() + (f"; the {more} smallest are left out" if more else "")
+    x_axis(axes, ticks, [power(k) for k in ticks], title=title, grid=True)
+    y_axis(axes, range(len(shown)), labels, marks=False)
+
+
+def _rectangles(axes: Any, boxes: list[tuple[float, float, float, float]], style: Any) -> None:
+    """Draw boxes (left, lower, right, upper) as one artist."""
+    from matplotlib.collections import PolyCollection
+
+    corners = [[(a, b), (c, b), (c, d), (a, d)] for a, b, c, d in boxes]
+    if corners:
+        axes.add_collection(PolyCollection(corners, **style), autolim=False)
 
 
 def _heatmap(figure: Any, e: Exhibit, grid: Grid) -> None:
     import numpy as np
 
-    axes = figure.add_subplot()
     values = np.array(grid.rows, dtype=np.float64).T  # (D, T)
     low, high = _bounds([v for v in values.ravel().tolist() if v == v], e.ratios is not None)
     if e.ratios:
         low = max(low, math.log10(_LOWEST))
     with np.errstate(divide="ignore"):
         logs = np.clip(np.log10(values), low, high)
-    columns, rows = values.shape[1], values.shape[0]
-    image = axes.imshow(
-        np.ma.masked_invalid(logs), aspect="auto", interpolation="none", cmap="cividis", vmin=low, vmax=high
-    )
+    rows, columns = values.shape
+    size = 8 if rows <= 24 else 6.5
+    shown = range(0, rows, math.ceil(rows / 46))
+    labels = [label(e.axis(d, grid.dimension_stride), 28) for d in shown]
+    left = widest(labels, size)
+    width, height = figure.get_size_inches()
+    right = width - (0.85 if e.ratios else 0.95)
+    axes = panel(figure, left, 0.46, right, height - 0.04, (-0.5, columns - 0.5), (rows - 0.5, -0.5))
+    axes.imshow(np.ma.masked_invalid(logs), aspect="auto", interpolation="none", cmap="cividis", vmin=low, vmax=high)
     if e.ratios:
         _outline(axes, values > 1)
     if rows * columns <= _FEW and columns <= 16:
@@ -144,19 +162,28 @@ def _heatmap(figure: Any, e: Exhibit, grid: Grid) -> None:
             if not math.isnan(v):
                 light = (logs[d, t] - low) / (high - low) > 0.55
                 axes.text(t, d, _tiny(v), ha="center", va="center", fontsize=6, color="#010101" if light else "#fefefe")
-    _ticks(axes, e, grid, rows, columns)
-    bar = figure.colorbar(image, ax=axes, fraction=0.06, pad=0.02, aspect=30)
-    bar.outline.set_visible(False)
+    pooled = f", {grid.step_stride} steps in each column" if grid.step_stride > 1 else ""
+    steps = range(0, columns, math.ceil(columns / 12))
+    x_axis(axes, steps, [str(t * grid.step_stride) for t in steps], title=f"time step{pooled}", line=False)
+    y_axis(axes, shown, labels, line=False, size=size)
+    _scale(panel(figure, right + 0.1, 0.46, right + 0.22, height - 0.04, (0, 1), (low, high)), e)
+
+
+def _scale(axes: Any, e: Exhibit) -> None:
+    """Draw what the colours of the heatmap mean, and where the limit is among them."""
+    import numpy as np
+
+    low, high = axes.get_ylim()
+    ramp = np.linspace(0, 1, 64)[:, None]
+    axes.imshow(ramp, aspect="auto", origin="lower", extent=(0, 1, low, high), cmap="cividis")
     ticks = _decades(low, high)
-    if e.ratios and 0 not in ticks:
-        ticks = sorted([*ticks, 0])
-    bar.set_ticks(ticks, labels=["1 = limit" if k == 0 and e.ratios else power(k) for k in ticks])
-    bar.minorticks_off()
     if e.ratios:
-        bar.ax.axhline(0, color="#fefefe", linewidth=3)
-        bar.ax.axhline(0, color="#010101", linewidth=1.4)
-    else:
-        bar.set_label(f"worst |Δ| {label(e.units)}".strip())
+        ticks = sorted({*ticks, 0})
+        axes.plot([0, 1], [0, 0], color="#fefefe", linewidth=3)
+        axes.plot([0, 1], [0, 0], color="#010101", linewidth=1.4)
+    y_axis(axes, ticks, ["1 = limit" if k == 0 and e.ratios else power(k) for k in ticks], line=False, right=True)
+    if not e.ratios:
+        y_title(axes, f"worst |Δ| {label(e.units)}".strip(), widest(map(power, ticks)), right=True)
 
 
 def _tiny(value: float) -> str:
@@ -165,21 +192,6 @@ def _tiny(value: float) -> str:
         return show(value, 2)
     mantissa, exponent = f"{value:.0e}".split("e")
     return f"{mantissa}e{int(exponent)}"
-
-
-def _ticks(axes: Any, e: Exhibit, grid: Grid, rows: int, columns: int) -> None:
-    every = max(1, math.ceil(rows / 46))
-    shown = range(0, rows, every)
-    axes.set_yticks(
-        shown, [label(e.axis(d, grid.dimension_stride), 22) for d in shown], fontsize=8 if rows <= 24 else 6.5
-    )
-    every = max(1, math.ceil(columns / 12))
-    axes.set_xticks(range(0, columns, every), [str(t * grid.step_stride) for t in range(0, columns, every)])
-    pooled = f", {grid.step_stride} steps in each column" if grid.step_stride > 1 else ""
-    axes.set_xlabel(f"time step{pooled}")
-    axes.tick_params(length=2)
-    for side in axes.spines.values():
-        side.set_visible(False)
 
 
 def _outline(axes: Any, over: Any) -> None:
@@ -227,23 +239,22 @@ def distribution_words(e: Exhibit, d: Distribution) -> str:
 
 
 def _histogram(figure: Any, e: Exhibit, d: Distribution) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes = figure.add_subplot()
-    axes.stairs(d.floor, d.edges, color=SOFT, linewidth=1.3, linestyle=":", label="floor: rounding alone")
-    axes.stairs(d.error, d.edges, color=FILL, fill=True, alpha=0.55)
-    axes.stairs(d.error, d.edges, color=INK, linewidth=0.9, label="error: worst |Δ|")
-    if any(d.limit):
-        axes.stairs(d.limit, d.edges, color=LIMIT, linewidth=1.8, linestyle="--", label="limit")
-    ticks = _decades(d.edges[0], d.edges[-1], 9)
-    axes.set_xticks(ticks, [power(k) for k in ticks])
-    axes.set_xlim(d.edges[0], d.edges[-1])
     most = max(*d.error, *d.floor, *d.limit, 1)
-    axes.set_ylim(0.006 * most, most * 1.05)  # empty bins draw no line along the axis
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.grid(axis="y", linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.set_ylabel("cases × dimensions")
-    axes.set_xlabel(f"per case and dimension{f', {label(e.units)}' if e.units else ''}")
-    figure.legend(loc="outside upper left", ncols=3)
-    axes.spines["left"].set_color(LINE)
+    counts = whole_ticks(most)
+    labels = [f"{n:,}" for n in counts]
+    left = widest(labels) + 0.22
+    width, height = figure.get_size_inches()
+    # Empty bins draw no line along the axis.
+    x, y = (d.edges[0], d.edges[-1]), (0.006 * most, most * 1.05)
+    axes = panel(figure, left, 0.46, width - 0.25, height - 0.3, x, y)
+    named = [axes.stairs(d.floor, d.edges, color=SOFT, linewidth=1.3, linestyle=":", label="floor: rounding alone")]
+    axes.stairs(d.error, d.edges, color=FILL, fill=True, alpha=0.55)
+    named.append(axes.stairs(d.error, d.edges, color=INK, linewidth=0.9, label="error: worst |Δ|"))
+    if any(d.limit):
+        named.append(axes.stairs(d.limit, d.edges, color=LIMIT, linewidth=1.8, linestyle="--", label="limit"))
+    ticks = _decades(d.edges[0], d.edges[-1], 9)
+    unit = f", {label(e.units)}" if e.units else ""
+    x_axis(axes, ticks, [power(k) for k in ticks], title=f"per case and dimension{unit}")
+    y_axis(axes, counts, labels, line=False, grid=True)
+    y_title(axes, "cases × dimensions", left - 0.18)
+    legend(figure, named, left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from parity.report.axes import heading, legend, panel, reach, ticks_between, widest, x_axis, y_axis, y_title
 from parity.report.exhibit import Exhibit, Worst
 from parity.report.figures import show
 from parity.report.svg import CANDIDATE, INK, LIMIT, LINE, REFERENCE, draw, label
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 6
 MAX_DOTS = 64
+_LEFT = 0.85  # inches beside a panel, for the labels of its axis
+_ROW = 2.1  # inches from one row of panels to the next
 
 
 def title_of(e: Exhibit) -> str:
@@ -35,7 +38,7 @@ def draw_worst(e: Exhibit, w: Worst, key: str) -> Markup | None:
         words = worst_words(e, w, shown)
         return draw(lambda f: _dots(f, e, w, dots), 8.4, 1.1 + 0.17 * len(dots), key=key, title=title, words=words)
     panels = shown[:MAX_PANELS]
-    height = 0.4 + 2.15 * math.ceil(len(panels) / 2)
+    height = 0.55 + _ROW * math.ceil(len(panels) / 2)
     return draw(lambda f: _lines(f, e, w, panels), 8.4, height, key=key, title=title, words=worst_words(e, w, panels))
 
 
@@ -85,71 +88,77 @@ def _finite(values: list[float]) -> list[float]:
 
 
 def _lines(figure: Any, e: Exhibit, w: Worst, panels: list[int]) -> None:
-    rows = math.ceil(len(panels) / 2)
     columns = 2 if len(panels) > 1 else 1
-    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[2, 1] * rows)
+    width, height = figure.get_size_inches()
     steps = [t * w.reference.step_stride for t in range(len(w.reference.rows))]
-    marks = "." if len(steps) <= 40 else None
     for i, d in enumerate(panels):
-        above = figure.add_subplot(grid[2 * (i // columns), i % columns])
-        below = figure.add_subplot(grid[2 * (i // columns) + 1, i % columns], sharex=above)
-        reference = _finite([r[d] for r in w.reference.rows])
-        candidate = _finite([r[d] for r in w.candidate.rows])
-        (a,) = above.plot(steps, reference, color=REFERENCE, linewidth=2.4, label="reference")
-        (b,) = above.plot(
-            steps, candidate, color=CANDIDATE, linewidth=1.2, linestyle="--", marker=marks, label="candidate"
-        )
-        above.set_title(label(e.dimension(d, w.reference.dimension_stride), 44))
-        above.tick_params(labelbottom=False)
-        _plain_axis(above)
+        left = _LEFT + i % columns * width / columns
+        right = (i % columns + 1) * width / columns - 0.1
+        top = height - 0.5 - i // columns * _ROW
+        above = panel(figure, left, top - 0.95, right, top, reach(steps), reach(_both(w, d)))
+        below = panel(figure, left, top - 1.55, right, top - 1.05, reach(steps), (-1.0, 1.0))
+        heading(above, label(e.dimension(d, w.reference.dimension_stride), 44))
+        lines = _outputs_axis(above, steps, w, d)
         _difference_axis(below, steps, _finite(_difference(w, d)), _limit(w, d))
-        if i // columns == rows - 1 or i + columns >= len(panels):
-            below.set_xlabel("time step")
+        ticks = [t for t in ticks_between((steps[0], steps[-1]), 8) if t == int(t)]
+        x_axis(above, ticks, [])
+        last = i + columns >= len(panels)
+        x_axis(below, ticks, [f"{t:g}" for t in ticks], title="time step" if last else "")
         if i == 0:
-            figure.legend(handles=[a, b], loc="outside upper right", ncols=2)
+            legend(figure, lines, _LEFT)
+
+
+def _both(w: Worst, d: int) -> list[float]:
+    return [row[d] for side in (w.reference, w.candidate) for row in side.rows]
+
+
+def _outputs_axis(axes: Any, steps: list[int], w: Worst, d: int) -> list[Any]:
+    reference = _finite([r[d] for r in w.reference.rows])
+    candidate = _finite([r[d] for r in w.candidate.rows])
+    marks = "." if len(steps) <= 40 else None
+    lines = axes.plot(steps, reference, color=REFERENCE, linewidth=2.4, label="reference")
+    lines += axes.plot(
+        steps, candidate, color=CANDIDATE, linewidth=1.2, linestyle="--", marker=marks, label="candidate"
+    )
+    ticks = ticks_between(axes.get_ylim(), 4)
+    y_axis(axes, ticks, [f"{round(t, 12) + 0.0:g}" for t in ticks])
+    return list(lines)
 
 
 def _difference_axis(axes: Any, steps: list[int], difference: list[float], limit: float | None) -> None:
-    if limit is not None:
-        axes.axhspan(-limit, limit, color=LIMIT, alpha=0.16, linewidth=0)
-        axes.axhline(limit, color=LIMIT, linewidth=1, linestyle=":")
-        axes.axhline(-limit, color=LIMIT, linewidth=1, linestyle=":")
-    axes.axhline(0, color=LINE, linewidth=0.8)
-    axes.plot(steps, difference, color=INK, linewidth=1.2)
     largest = max((abs(x) for x in [*difference, limit or 0.0] if not math.isnan(x)), default=0.0) or 1.0
     axes.set_ylim(-1.25 * largest, 1.25 * largest)
-    axes.set_yticks([-largest, 0, largest], [show(-largest, 2), "0", show(largest, 2)])
-    axes.set_ylabel("Δ")
-
-
-def _plain_axis(axes: Any) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    low, high = axes.get_ylim()
-    ticks = [float(t) for t in axes.yaxis.get_major_locator().tick_values(low, high) if low <= t <= high]
-    axes.set_yticks(ticks, [f"{round(t, 12) + 0.0:g}" for t in ticks])
-    axes.set_ylim(low, high)
+    if limit is not None:
+        axes.axhspan(-limit, limit, color=LIMIT, alpha=0.16, linewidth=0)
+        axes.hlines([-limit, limit], *axes.get_xlim(), colors=LIMIT, linewidths=1, linestyles=":")
+    axes.hlines([0], *axes.get_xlim(), colors=LINE, linewidths=0.8)
+    axes.plot(steps, difference, color=INK, linewidth=1.2)
+    y_axis(axes, [-largest, 0, largest], [show(-largest, 2), "0", show(largest, 2)])
+    y_title(axes, "Δ", _LEFT - 0.2)
 
 
 def _dots(figure: Any, e: Exhibit, w: Worst, shown: list[int]) -> None:
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+    labels = [label(e.axis(d, w.reference.dimension_stride), 28) for d in shown]
+    margin = widest(labels)
+    width, height = figure.get_size_inches()
+    middle = margin + 0.6 * (width - margin)
+    y, top = (len(shown) - 0.3, -0.7), height - 0.3
+    reference, candidate = ([side.rows[0][d] for d in shown] for side in (w.reference, w.candidate))
+    left = panel(figure, margin, 0.46, middle - 0.06, top, reach([*reference, *candidate]), y)
     places = list(range(len(shown)))
-    reference = _finite([w.reference.rows[0][d] for d in shown])
-    candidate = _finite([w.candidate.rows[0][d] for d in shown])
-    a = left.scatter(
-        reference, places, s=42, facecolors="none", edgecolors=REFERENCE, linewidths=1.5, label="reference"
+    marks = {"linestyle": "none", "markeredgewidth": 1.5}
+    hollow = {"marker": "o", "markersize": 6.5, "markerfacecolor": "none", "color": REFERENCE}
+    named = left.plot(_finite(reference), places, **hollow, **marks, label="reference")
+    named += left.plot(
+        _finite(candidate), places, color=CANDIDATE, marker="x", markersize=4.9, **marks, label="candidate"
     )
-    b = left.scatter(candidate, places, s=24, color=CANDIDATE, marker="x", linewidths=1.5, label="candidate")
-    left.set_yticks(places, [label(e.axis(d, w.reference.dimension_stride), 28) for d in shown])
-    left.set_ylim(len(shown) - 0.3, -0.7)
-    left.set_xlabel(f"output {label(e.units)}".strip())
-    left.grid(axis="y", linewidth=0.5)
+    ticks = ticks_between(left.get_xlim(), 7)
+    x_axis(left, ticks, [f"{round(t, 12) + 0.0:g}" for t in ticks], title=f"output {label(e.units)}".strip())
+    y_axis(left, places, labels, marks=False, grid=True)
+    right = panel(figure, middle + 0.06, 0.46, width - 0.1, top, (-1.0, 1.0), y)
     _differences(right, e, w, shown)
-    for axes in (left, right):
-        axes.tick_params(axis="y", length=0)
-        axes.set_axisbelow(True)
-    figure.legend(handles=[a, b], loc="outside upper left", ncols=2)
+    y_axis(right, [], [])
+    legend(figure, named, margin)
 
 
 def _differences(axes: Any, e: Exhibit, w: Worst, shown: list[int]) -> None:
@@ -168,15 +177,14 @@ def _differences(axes: Any, e: Exhibit, w: Worst, shown: list[int]) -> None:
         ticks = [-decade, -1.0, 0.0, 1.0, decade]
     else:
         ticks = [-largest, 0.0, largest]
+    axes.set_xlim(-edge, edge)
     if limited:
         axes.axvspan(-1, 1, color=LIMIT, alpha=0.16, linewidth=0)
-        axes.vlines([-1, 1], -0.7, len(shown) - 0.3, color=LIMIT, linewidth=1)
-    axes.axvline(0, color=LINE, linewidth=0.8)
+        axes.vlines([-1, 1], *axes.get_ylim(), colors=LIMIT, linewidths=1)
+    axes.vlines([0], *axes.get_ylim(), colors=LINE, linewidths=0.8)
     axes.plot(values, range(len(shown)), color=INK, marker="D", markersize=3, linestyle="none")
-    axes.set_xlim(-edge, edge)
-    axes.set_xticks(ticks, [show(t, 2) for t in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel("difference ◆ ÷ its limit (band)" if limited else f"difference ◆ {label(e.units)}".strip())
+    title = "difference ◆ ÷ its limit (band)" if limited else f"difference ◆ {label(e.units)}".strip()
+    x_axis(axes, ticks, [show(t, 2) for t in ticks], title=title)
 
 
 def _multiple(difference: float, limit: float | None) -> float:

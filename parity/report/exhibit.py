@@ -94,19 +94,18 @@ class Exhibit:
     worst: tuple[Worst, ...]
     sensitivity: Mapping[str, Any] | None
 
+    def axis(self, index: int, stride: int = 1) -> str:
+        """Return a column as the label of an axis: its name or else its index, ``4–7`` where several were pooled."""
+        if stride > 1:
+            return f"{index * stride}–{min((index + 1) * stride, self.dimensions) - 1}"
+        return self.names[index] if index < len(self.names) else str(index)
+
     def dimension(self, index: int, stride: int = 1) -> str:
         """Return a column in words: ``dimension 3 (left_knee)``, ``dimensions 4–7`` where several were pooled."""
-        first = index * stride
+        label = self.axis(index, stride)
         if stride > 1:
-            return f"dimensions {first}–{min(first + stride, self.dimensions) - 1}"
-        return f"dimension {first} ({self.names[first]})" if first < len(self.names) else f"dimension {first}"
-
-    def axis(self, index: int, stride: int = 1) -> str:
-        """Return a column as the label of an axis: its name where there is one, else its index."""
-        first = index * stride
-        if stride > 1:
-            return f"{first}–{min(first + stride, self.dimensions) - 1}"
-        return self.names[first] if first < len(self.names) else str(first)
+            return f"dimensions {label}"
+        return f"dimension {index} ({label})" if index < len(self.names) else f"dimension {index}"
 
 
 def exhibits_of(report: Mapping[str, Any]) -> list[Exhibit]:

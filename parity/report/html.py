@@ -189,7 +189,7 @@ def _finding(f: Entry) -> dict[str, Any]:
     return {
         "code": str(f.get("code")),
         "severity": str(f.get("severity")),
-        "place": ", ".join(str(f[k]) for k in ("candidate", "where") if f.get(k)),
+        "place": ", ".join(dict.fromkeys(str(f[k]) for k in ("candidate", "where") if f.get(k))),
         "title": str(f.get("title")),
         "detail": str(f.get("detail") or ""),
         "remedy": str(f.get("remedy") or ""),

@@ -41,23 +41,7 @@ _SETTINGS = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.0,
     "text.color": INK,
-    "axes.edgecolor": SOFT,
     "axes.facecolor": "none",
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 9.0,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-    "axes.unicode_minus": True,
-    "grid.color": LINE,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "legend.frameon": False,
@@ -83,7 +67,7 @@ def draw(paint: Callable[[Any], None], width: float, height: float, *, key: str,
     from matplotlib.figure import Figure
 
     with _settings():
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height))
         paint(figure)
         out = StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})

@@ -152,6 +152,17 @@ def test_filtering_and_sorting_do_not_stall(look: Callable[..., Opened], large: 
     assert max(measured.values()) < 1000  # 200 ms on a desk; a shared runner is given five times that
 
 
+def test_columns_stay_where_they_are(look: Callable[..., Opened], large: dict[str, Any]) -> None:
+    page = look(large).page
+    places = "() => [...document.querySelectorAll('#comparisons th')].map(th => th.getBoundingClientRect().left)"
+    before = page.evaluate(places)
+    page.get_by_label("Filter by text").fill("no such case")
+    assert page.evaluate(places) == before
+    page.get_by_label("Filter by text").fill("")
+    cells = "[...document.querySelectorAll('#comparisons :is(th, td)')]"
+    assert page.evaluate(f"() => {cells}.filter(c => c.scrollWidth > c.clientWidth).length") == 0
+
+
 def test_the_script_shows_what_the_server_rendered(look: Callable[..., Opened], build: Build, entry: Build) -> None:
     figures = [0.0, 1e-45, 1.26e-7, 0.00012345, 0.0999, 0.9999, 12.6, 99.7, 740.0, 1234.6, 999_999.0, 1.5e6, 1e300]
     odd = [float("nan"), float("inf"), None]
@@ -204,6 +215,39 @@ def test_every_picture_has_a_text_alternative(
     assert all(alt and width == 24 for alt, width in alternatives)
 
 
+def test_no_text_of_a_picture_is_cut_off_or_lies_on_another(look: Callable[..., Opened], build: Build) -> None:
+    names = [f"left_shoulder_JOINT_{i}" for i in range(29)]
+    bare = exhibit(16, 7, units="rad/s")
+    bare["by_step"]["ratio"] = None
+    bare["distribution"]["edges"] = [-6 + i * 0.125 for i in range(41)]  # a power of ten at either end
+    for report in (
+        build("FAIL", exhibits=[exhibit(1, 29, over=True, names=names), exhibit(1, 2, names=["W" * 40, "関" * 40])]),
+        build("FAIL", exhibits=[exhibit(16, 7, over=True), exhibit(50, 60, names=[*names, *names, "x", "y"]), bare]),
+    ):
+        page = look(report).page
+        page.evaluate("() => { for (const d of document.querySelectorAll('details')) d.open = true; }")
+        found = page.evaluate(
+            """() => [...document.querySelectorAll("svg")].map(svg => {
+              const frame = svg.getBoundingClientRect(), boxes = [];
+              const bad = [];
+              for (const text of svg.querySelectorAll("text")) {
+                const b = text.getBoundingClientRect(), cut = 1;
+                if (b.left < frame.left - cut || b.right > frame.right + cut) bad.push(["cut", text.textContent]);
+                if (b.top < frame.top - 3 || b.bottom > frame.bottom + 3) bad.push(["cut", text.textContent]);
+                for (const [o, other] of boxes) {
+                  const across = Math.min(b.right, o.right) - Math.max(b.left, o.left);
+                  const along = Math.min(b.bottom, o.bottom) - Math.max(b.top, o.top);
+                  if (across > 2 && along > 4) bad.push(["over", text.textContent, other]);
+                }
+                boxes.push([b, text.textContent]);
+              }
+              return [boxes.length, bad];
+            })"""
+        )
+        assert all(count > 5 for count, _ in found)
+        assert [bad for _, bad in found if bad] == []
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_overflows_the_page(
     look: Callable[..., Opened], build: Build, shown: list[dict[str, Any]], hostile: dict[str, Any], width: int
@@ -238,7 +282,8 @@ def test_hostile_names_are_harmless(look: Callable[..., Opened], build: Build, e
 
 
 def test_colours_follow_the_theme(look: Callable[..., Opened], build: Build, shown: list[dict[str, Any]]) -> None:
-    colour = "() => getComputedStyle(document.querySelector('svg text')).fill"
+    title = "[...document.querySelectorAll('svg text')].find(t => t.textContent === 'time step')"
+    colour = f"() => getComputedStyle({title}).fill"
     light, dark = (look(build("FAIL", exhibits=shown), color_scheme=s).page.evaluate(colour) for s in ("light", "dark"))
     assert light == "rgb(27, 35, 48)"
     assert dark == "rgb(228, 232, 238)"

@@ -46,46 +46,45 @@
   const all = rows.map((_, i) => i);
   let chosen = all, order = all, page = 0, sorted = {key: null, falling: false};
 
-  function cell(tr, text, kind) {
-    const td = tr.insertCell();
-    if (kind) td.className = kind;
-    if (text !== null) td.textContent = text;
-    return td;
+  // The rows of a page are made once. Then only the texts that differ are set: a page's layout is what takes time.
+  function part(parent, tag, kind) {
+    const element = parent.appendChild(document.createElement(tag));
+    if (kind) element.className = kind;
+    return element.appendChild(document.createTextNode(""));
   }
 
+  function makeRow() {
+    const tr = document.createElement("tr");
+    const badge = part(tr.insertCell(), "span", "badge"), id = tr.insertCell();
+    id.className = "id";
+    const said = [part(id, "span", "mono"), part(id, "span", "soft said"), part(id, "span", "soft said")];
+    const kinds = ["n", "n", "n", "where", "values", "n", "n"];
+    return {tr, badge, parts: [badge, ...said, ...kinds.map(kind => part(tr, "td", kind))]};
+  }
+
+  function fill(row, r) {
+    const units = texts[r[12]], state = texts[r[0]];
+    const said = [state.replace("_", " "), r[ID], texts[r[10]], texts[r[11]], show(r[3], 3) + (units ? " " + units : ""),
+      show(r[4], 3), show(r[5], 2), texts[r[8]], texts[r[9]], show(r[6], 3), show(r[7], 6)];
+    row.parts.forEach((text, i) => { if (text.data !== said[i]) text.data = said[i]; });
+    const kind = "badge " + (BADGES[state] || ""), badge = row.badge.parentNode;
+    if (badge.className !== kind) badge.className = kind;
+    return row.tr;
+  }
+
+  const made = [], nothing = document.createElement("tr"), none = nothing.insertCell();
+  none.colSpan = 9;
+  none.textContent = "No comparison fits the filter.";
+
   function render() {
-    const fragment = document.createElement("tbody");
-    for (const i of chosen.slice(page * PAGE, (page + 1) * PAGE)) {
-      const r = rows[i], tr = fragment.insertRow(), state = texts[r[0]];
-      const badge = document.createElement("span");
-      badge.className = "badge " + (BADGES[state] || "");
-      badge.textContent = state.replace("_", " ");
-      cell(tr, null).append(badge);
-      const name = document.createElement("span");
-      name.className = "mono";
-      name.textContent = r[ID];
-      const id = cell(tr, null, "id");
-      id.append(name);
-      for (const said of [texts[r[10]], texts[r[11]]]) if (said) {
-        const span = document.createElement("span");
-        span.className = "soft";
-        span.textContent = said;
-        id.append(document.createElement("br"), span);
-      }
-      const units = texts[r[12]];
-      cell(tr, show(r[3], 3) + (units ? " " + units : ""), "n");
-      cell(tr, show(r[4], 3), "n");
-      cell(tr, show(r[5], 2), "n");
-      cell(tr, texts[r[8]], "where");
-      cell(tr, texts[r[9]], "values");
-      cell(tr, show(r[6], 3), "n");
-      cell(tr, show(r[7], 6), "n");
-    }
-    if (!chosen.length) cell(fragment.insertRow(), "No comparison fits the filter.").colSpan = 9;
-    body.replaceChildren(...fragment.childNodes);
-    const first = page * PAGE + 1, last = Math.min((page + 1) * PAGE, chosen.length);
-    const shown = chosen.length ? `rows ${first.toLocaleString("en-US")} to ${last.toLocaleString("en-US")}` : "no row";
-    count.textContent = `${chosen.length.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")} comparisons, ${shown}`;
+    const first = page * PAGE, last = Math.min(first + PAGE, chosen.length);
+    while (made.length < last - first) made.push(makeRow());
+    const shown = made.slice(0, last - first).map((row, i) => fill(row, rows[chosen[first + i]]));
+    if (!shown.length) shown.push(nothing);
+    shown.forEach((tr, i) => { if (body.rows[i] !== tr) body.insertBefore(tr, body.rows[i] || null); });
+    while (body.rows.length > shown.length) body.lastElementChild.remove();
+    const where = chosen.length ? `rows ${(first + 1).toLocaleString("en-US")} to ${last.toLocaleString("en-US")}` : "no row";
+    count.textContent = `${chosen.length.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")} comparisons, ${where}`;
     previous.disabled = page === 0;
     next.disabled = last >= chosen.length;
   }
