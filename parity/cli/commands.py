@@ -6,6 +6,7 @@ COMMANDS: dict[str, str] = {
     "demo": "Judge a good and a broken release of a small policy, and write both reports.",
     "init": "Write a commented parity.toml for the artifacts given.",
     "inspect": "Show the contract of each artifact; with several, where they disagree.",
+    "export": "Write a policy as ONNX, compared with its source at once.",
     "compare": "Compare two artifacts or traces; no configuration needed.",
     "run": "Judge the release that parity.toml describes and write its reports.",
 }

@@ -12,6 +12,7 @@ from parity.cases.layout import batch_axis
 from parity.contract import Contract
 from parity.contract.adapter import Adapter, infer_adapter
 from parity.contract.join import join, with_siblings
+from parity.contract.noise import with_noise
 from parity.contract.recurrent import keeps_state
 from parity.errors import ParityError, UsageError
 from parity.finding import Finding
@@ -99,7 +100,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     reference = resolve(config.reference, "reference", root, {}, strict=strict)
     candidates = [resolve(c, c.name, root, config.adapter.get(c.name, {}), strict=strict) for c in config.candidate]
     reference, *candidates = with_state_kept([reference, *candidates])
-    contract, findings = _joint(reference, candidates, config.contract)
+    contract, findings = joint_contract(reference, candidates, config.contract)
     adapters, more = _adapters(contract, candidates)
     settings = config.cases or CasesTable()
     cases, made = _cases(config, reference, candidates, contract, root)
@@ -134,7 +135,7 @@ def _no_search() -> Finding:
     )
 
 
-def _joint(reference: Side, candidates: Sequence[Side], table: ContractTable) -> tuple[Contract, list[Finding]]:
+def joint_contract(reference: Side, candidates: Sequence[Side], table: ContractTable) -> tuple[Contract, list[Finding]]:
     """Return the contract that all sides share, completed by what the user says."""
     known = [s.contract for s in (reference, *candidates) if s.contract is not None]
     findings = [
@@ -147,6 +148,8 @@ def _joint(reference: Side, candidates: Sequence[Side], table: ContractTable) ->
     if known:
         contract = with_siblings(contract)
         findings += [f for f in contract.findings if f not in findings and f.code.startswith("INSP")]
+    if any(t.role == "noise" for c in known[1:] for t in c.inputs):
+        contract = with_noise(contract)
     inputs = _told(contract.inputs, table.inputs)
     outputs = _told(contract.outputs, table.outputs)
     return replace(contract, inputs=inputs, outputs=outputs), findings
