@@ -20,6 +20,7 @@ from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
+from parity.release.shown import relative_to, shown
 from parity.release.waivers import apply_waivers
 from parity.runner.findings import session_findings
 from parity.tensor import TensorSpec
@@ -101,7 +102,10 @@ def judge(
         own = [r for r in rows if r["candidate"] == side.name]
         findings += _candidate_findings(prepared, config, side.name, facts, own, classes[side.name])
     report = _report(prepared, config, facts, classes, rows, measures)
-    return conclude(report, findings, config.waiver, today or dt.date.today())
+    show = relative_to(prepared.root)
+    report["facts"] = show(report["facts"])
+    report["release"]["environment"] = show(report["release"]["environment"])
+    return conclude(report, [shown(f, show) for f in findings], config.waiver, today or dt.date.today())
 
 
 def _candidate_findings(
@@ -238,7 +242,7 @@ def _report(
             "environment": environment(facts),
             "scope": {"planned": len(plan.entries), "selected": len(rows)},
         },
-        "artifacts": [s.artifact_json() for s in (prepared.reference, *prepared.candidates)],
+        "artifacts": [a for s in (prepared.reference, *prepared.candidates) for a in s.artifacts_json()],
         "candidates": [
             {
                 "name": s.name,

@@ -13,12 +13,18 @@ from models import mlp, toml
 
 
 def release(folder: Path) -> Path:
-    """Write a release of two candidates, one right and one of other weights, with a search, and return its folder."""
+    """Write a release of two candidates, one right and one of other weights, with a search, and return its folder.
+
+    Its artifacts lie beside it.
+    """
     folder.mkdir(parents=True)
-    mlp(folder / "reference.onnx")
-    mlp(folder / "right.onnx", doc="exported again")
-    mlp(folder / "wrong.onnx", seed=1)
-    toml(folder, {"right": "right.onnx", "wrong": "wrong.onnx"}, more="[cases]\nnominal = 4\nworst = 20\n")
+    artifacts = folder.parent / "artifacts"
+    artifacts.mkdir()
+    mlp(artifacts / "reference.onnx")
+    mlp(artifacts / "right.onnx", doc="exported again")
+    mlp(artifacts / "wrong.onnx", seed=1)
+    paths = {name: f"../artifacts/{name}.onnx" for name in ("right", "wrong")}
+    toml(folder, paths, reference="../artifacts/reference.onnx", more="[cases]\nnominal = 4\nworst = 20\n")
     return folder
 
 
@@ -55,9 +61,10 @@ def normalized(report: bytes, page: bytes) -> tuple[bytes, bytes]:
 
 
 def test_the_same_release_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    folder = release(tmp_path / "release")
-    first = run(folder, hashing="1")
-    second = run(folder, "-n", "2", hashing="2")
+    """Wherever it lies, and with any number of workers."""
+    first = run(release(tmp_path / "here" / "release"), hashing="1")
+    second = run(release(tmp_path / "and" / "elsewhere" / "release"), "-n", "2", hashing="2")
     assert normalized(*first) == normalized(*second)
+    assert str(tmp_path).encode() not in first[0] + first[1]
     assert b"<svg" in first[1]
     assert len(json.loads(first[0])["comparisons"]) > 20
