@@ -20,6 +20,7 @@ from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
+from parity.release.refused import refusal_of
 from parity.release.shown import relative_to, shown
 from parity.release.waivers import apply_waivers
 from parity.runner.findings import session_findings
@@ -118,7 +119,8 @@ def _candidate_findings(
 ) -> Iterable[Finding]:
     side = next(s for s in prepared.candidates if s.name == name)
     scales = {r["output"]: max(r["floor"]["scale"], default=0.0) for r in rows if r.get("floor")}
-    yield from gate.ran(facts["reference"], facts[name])
+    tried = {s.name: refusal_of(prepared, s, facts[s.name], config.contract) for s in (prepared.reference, side)}
+    yield from gate.ran(facts["reference"], facts[name], {n: r for n, r in tried.items() if r is not None})
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
     yield from gate.not_yet(config, side)
