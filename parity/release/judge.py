@@ -95,7 +95,8 @@ def judge(
     """
     classes = {s.name: judged_class(s, prepared.reference, facts["reference"]) for s in prepared.candidates}
     terms = {s.name: Terms(classes[s.name], budgets_of(config, s.name)) for s in prepared.candidates}
-    rows, measures = decide(measured, terms)
+    units = {t.name: t.units for t in prepared.contract.outputs}
+    rows, measures = decide([{**m, "units": units.get(m["output"])} for m in measured], terms)
     for row in rows:
         row["where"] = place_of(row, prepared.contract.output(row["output"]))
     findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan), *gate.nothing_planned(prepared.plan)]
@@ -259,7 +260,7 @@ def _report(
             {"id": c.id, "profile": c.profile, "seed": c.seed, "note": c.note, "sha256": c.sha256} for c in plan.cases
         ],
         "outputs": {
-            t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements)}
+            t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements), "units": t.units}
             for t in prepared.contract.outputs
         },
         "facts": {name: {k: v for k, v in f.as_json().items() if k != "environment"} for name, f in facts.items()},
