@@ -19,7 +19,7 @@ COMPARE = ("compare", "demo/artifacts/policy.onnx", "demo/artifacts/stale.onnx")
 
 
 def measure() -> list[dict[str, str]]:
-    """Return one row per command. Processor time is what it takes on a machine that does nothing else."""
+    """Return one row per command: how long it took, what its processes computed, how busy the machine was."""
     with tempfile.TemporaryDirectory(prefix="parity-bench-") as made:
         work = Path(made)
         command = _installed(work)
@@ -49,10 +49,11 @@ def _row(what: str, work: Path, command: Sequence[str], expected: int) -> dict[s
         RuntimeError: it ended with another exit status than ``expected``: what was measured is not what was meant.
     """
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(work / "home")}
+    load = os.getloadavg()[0]
     before, begin = os.times(), time.perf_counter()
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - begin, os.times()
     if done.returncode != expected:
         raise RuntimeError(f"{what}: exit status {done.returncode}, expected {expected}: {done.stderr}")
     busy = after.children_user + after.children_system - before.children_user - before.children_system
-    return {"what": what, "time": f"{wall:.1f} s", "processor time": f"{busy:.1f} s"}
+    return {"what": what, "time": f"{wall:.1f} s", "processor time": f"{busy:.1f} s", "load before": f"{load:.1f}"}
