@@ -29,7 +29,8 @@ def cases_from_npz(path: str | Path, contract: Contract | Sequence[TensorSpec], 
     """Return ``dataset-0000`` and on, each of as many observations as the artifact's batch axis fixes, else ``batch``.
 
     An array is called like its input and holds ``(N, ...)``, an observation with or without the batch axis of length 1;
-    an array of any name does where the policy has one input. Casts are those that lose nothing, and are reported.
+    an array of another name does where it is the only one, the policy has one input, and its shape fits: that, and
+    casts, which lose nothing, are reported.
 
     Raises:
         ArtifactError: the file cannot be read, or its names, shapes, dtypes or counts do not fit the contract.
@@ -37,9 +38,8 @@ def cases_from_npz(path: str | Path, contract: Contract | Sequence[TensorSpec], 
     """
     path = Path(path)
     specs = specs_of(contract)
-    arrays = _matched(read_arrays(path), specs, path)
+    arrays, findings = _matched(read_arrays(path), specs, path)
     steps = contract.window.n_obs_steps if isinstance(contract, Contract) else None
-    findings: list[Finding] = []
     named: dict[str, int] = {}
     rows: dict[str, Array] = {}
     for spec in specs:
@@ -59,14 +59,23 @@ def cases_from_npz(path: str | Path, contract: Contract | Sequence[TensorSpec], 
     return CaseSet(cases, tuple(findings), sources)
 
 
-def _matched(arrays: dict[str, Array], specs: Sequence[TensorSpec], path: Path) -> dict[str, Array]:
+def _matched(
+    arrays: dict[str, Array], specs: Sequence[TensorSpec], path: Path
+) -> tuple[dict[str, Array], list[Finding]]:
+    """Return the arrays by the names of the inputs, and what is to be said of a name that is not its input's.
+
+    Raises:
+        ArtifactError: which array is for which input cannot be told.
+    """
     names = [s.name for s in specs]
-    if len(arrays) == 1 and len(names) == 1:
-        return {names[0]: next(iter(arrays.values()))}
+    if len(arrays) == 1 and len(names) == 1 and names[0] not in arrays:
+        ((found, array),) = arrays.items()
+        if not found or specs[0].shape is not None:  # a name that is not the input's, and no shape to go by: refused
+            return {names[0]: array}, [_misnamed(found, names[0], path)]
     missing = [n for n in names if n not in arrays]
     unknown = [n for n in arrays if n not in names]
     if not missing and not unknown:
-        return arrays
+        return arrays, []
     said = []
     for name in missing:
         said.append(f"no array for input {name!r}")
@@ -78,6 +87,19 @@ def _matched(arrays: dict[str, Array], specs: Sequence[TensorSpec], path: Path) 
         f"{path}: {'; '.join(said)}",
         expected=f"arrays called {', '.join(names)}",
         remedy="name each array like the input that it is for, and leave out all others",
+    )
+
+
+def _misnamed(found: str, name: str, path: Path) -> Finding:
+    """Say that an array was taken for an input by its shape alone: values of another feature may have the same."""
+    which = f"{found!r}, its only array" if found else "its only array, which has no name"
+    return Finding(
+        "CASE016",
+        "warning",
+        f"{name}: {path.name} holds no array of that name; by its shape alone, {which}, was taken",
+        where=name,
+        evidence={"array": found, "input": name},
+        remedy=f"make sure that it holds {name}, and name it so: numpy.savez({path.name!r}, **{{{name!r}: ...}})",
     )
 
 

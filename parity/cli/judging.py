@@ -20,6 +20,7 @@ from parity.release.layers import layer_findings
 from parity.release.measure import Measured
 from parity.release.prepare import Prepared, prepare
 from parity.release.saved import measure_all, save_facts
+from parity.release.shown import relative_to
 from parity.verdict import Verdict
 
 Measure = Callable[[Path, Prepared], list[Measured]]
@@ -123,7 +124,7 @@ def judge_now(
         if layers:
             found += layer_findings(prepared, folder, document["comparisons"])
         document = judge(prepared, config, facts, rows, extra=found)
-        document["cause"] = cause
+        document["cause"] = relative_to(prepared.root)(cause)
     clock["explained"] = time.perf_counter()
     document["exhibits"] = exhibits(prepared, folder, document)
     clock["exhibited"] = time.perf_counter()

@@ -20,11 +20,14 @@ from parity.release.config import Config, load_config
 from parity.release.measure import Measured
 from parity.release.prepare import Prepared
 from parity.release.rejudge import rejudge
+from parity.release.sides import CHECKPOINT
 from parity.release.suite_run import run_suites
 from parity.report.json_file import read_json
 from parity.report.terminal import print_report
 from parity.report.write import OutputFolder, write_all
 from parity.verdict import Verdict
+
+UNINSPECTED = ("command", "factory", "openvino", "other")  # kinds that `parity inspect` does not read
 
 
 def judge_release(path: Path, options: Mapping[str, Any]) -> int:
@@ -48,10 +51,7 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
         else:
             outcome = _run(config, root, options)
             report, timings = outcome.report, outcome.timings
-        report["reproduce"] = [
-            shlex.join(["parity", "run", str(path)]),
-            shlex.join(["parity", "inspect", *_paths(report)]),
-        ]
+        report["reproduce"] = reproduce(path, report)
         _scope(report, partial=options["partial"])
         if baseline is not None:
             report["baseline"] = against(report, baseline)
@@ -86,8 +86,26 @@ def _spare(target: Path | None) -> None:
         )
 
 
-def _paths(report: Mapping[str, Any]) -> list[str]:
-    return [a["path"] for a in report["artifacts"] if a["kind"] not in ("command", "factory")]
+def reproduce(path: Path, report: Mapping[str, Any]) -> list[str]:
+    """Return the command lines that judge the release at ``path`` again and show its artifacts.
+
+    They work where this run was started: the report's paths are relative to the folder of `parity.toml`.
+    """
+    base = path if path.is_dir() else path.parent
+    files = [
+        _from_here(base, a["path"])
+        for a in report["artifacts"]
+        if a["kind"] not in UNINSPECTED and a["sha256"] and a.get("side") != CHECKPOINT
+    ]
+    lines = [["parity", "run", str(path)], *([["parity", "inspect", *dict.fromkeys(files)]] if files else [])]
+    return [shlex.join(line) for line in lines]
+
+
+def _from_here(base: Path, given: str) -> str:
+    """Return a path that the user gave relative to ``base``, without ``..`` where that leads to the same place."""
+    path = base / Path(given).expanduser()
+    plain = Path(os.path.normpath(path))
+    return str(plain if plain.resolve() == path.resolve() else path)
 
 
 def _folder_name(name: str) -> str:

@@ -16,6 +16,7 @@ from parity.compare.budget import INT8_RMS_RATIO, Budget, derived_limit, over, r
 from parity.compare.floors import TINY, UNSTABLE_SHARE
 from parity.release.bound import bound_of, in_units
 from parity.release.measure import Measured
+from parity.release.physical import in_physical_units
 from parity.tensor import Array
 from parity.verdict import Verdict
 
@@ -138,9 +139,10 @@ def _judge_float(row: Measured, precision: str, budget: Budget | None, pooled: M
             broken.insert(0, f"|Δ| {gain[worst] * gaps[worst]:.3g} > {limit[worst]:.3g} in dimension {worst}")
     left = f" ({floor['unstable']} unstable elements left out)" if floor["unstable"] else ""
     reason = "; ".join(broken) if broken else f"within budget{left}"
-    units = budget.units if budget else row["units"]
+    if budget is not None and (budget.units or budget.scale):  # else they are those of the graph's own numbers
+        row = {**in_physical_units(row, budget, gaps.size), "units": budget.units}
     verdict, fault = ("FAIL", "budget") if broken else ("PASS", None)
-    return {**row, "units": units, "budget": described, "verdict": verdict, "reason": reason, "fault": fault}
+    return {**row, "budget": described, "verdict": verdict, "reason": reason, "fault": fault}
 
 
 def _limits(budget: Budget | None) -> bool:

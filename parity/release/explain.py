@@ -78,7 +78,8 @@ def _weights(reference: Side, candidate: Side) -> WeightMatch | None:
     """Return how many of the candidate's weights are the reference's, or None where either holds none to read."""
     from parity.checkpoint.weights import read_weights
 
-    sources = (reference.checkpoint or reference.artifact, candidate.artifact)
+    own = reference.checkpoint.artifact if reference.checkpoint else reference.artifact
+    sources = (own, candidate.artifact)
     found: list[Artifact] = [a for a in sources if a is not None]
     if len(found) < 2 or any(a.kind not in WITH_WEIGHTS for a in found):
         return None

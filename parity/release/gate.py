@@ -17,6 +17,7 @@ from parity.release.config import Config
 from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.plan import Plan
+from parity.release.refused import Refusal, reason
 from parity.release.sides import Side
 from parity.tensor import Array
 
@@ -43,19 +44,21 @@ def nothing_planned(plan: Plan) -> Iterator[Finding]:
         yield Finding("GATE002", "error", "Nothing is planned: no case or no output.", remedy="check [cases]")
 
 
-def ran(reference: Facts, candidate: Facts) -> Iterator[Finding]:
-    """Yield a finding for each side that could not be run, and for results that change from run to run."""
+def ran(reference: Facts, candidate: Facts, refusals: Mapping[str, Refusal]) -> Iterator[Finding]:
+    """Yield a finding for each side that could not be run; ``refusals``, by side, say which shape one refused."""
     for facts in (reference, candidate):
         name = "the reference" if facts is reference else f"candidate {candidate.side!r}"
         if facts.failure is not None:
+            refused = refusals.get(facts.side)
+            plain = f"{name[0].upper()}{name[1:]} could not be run to the end: {reason(facts.failure.message)}"
             yield Finding(
                 "GATE003",
                 "error",
-                f"{name[0].upper()}{name[1:]} could not be run to the end: {_first_line(facts.failure.message)}",
+                refused.sentence if refused else plain,
                 where=facts.side,
                 detail=facts.failure.message,
-                evidence={"kind": facts.failure.kind},
-                remedy=_remedy(facts.failure.kind),
+                evidence={"kind": facts.failure.kind} | ({"shapes": refused.shapes} if refused else {}),
+                remedy=refused.remedy if refused else _remedy(facts.failure.kind),
                 candidate=candidate.side,
             )
 
@@ -255,10 +258,6 @@ def _not_covered(output: str, span: Array, covered: Array, candidate: str, names
             remedy="judge on recorded observations (`--inputs`) in which they move",
             candidate=candidate,
         )
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else "no message"
 
 
 def _remedy(kind: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from parity.errors import ArtifactError
 from parity.release.batches import is_batch
+from parity.release.physical import in_graph_numbers
 
 CLOSE = 1e-6  # relative; the same number worked out in two ways
 
@@ -34,7 +35,7 @@ def check_intact(report: Mapping[str, Any]) -> None:
     if selected == planned:
         _check_complete(report, rows)
     for row in rows:
-        _check_row(row)
+        _check_row(in_graph_numbers(row))
 
 
 def _check_complete(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -20,6 +20,8 @@ from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
+from parity.release.refused import refusal_of
+from parity.release.shown import relative_to, shown
 from parity.release.waivers import apply_waivers
 from parity.runner.findings import session_findings
 from parity.tensor import TensorSpec
@@ -93,7 +95,8 @@ def judge(
     """
     classes = {s.name: judged_class(s, prepared.reference, facts["reference"]) for s in prepared.candidates}
     terms = {s.name: Terms(classes[s.name], budgets_of(config, s.name)) for s in prepared.candidates}
-    rows, measures = decide(measured, terms)
+    units = {t.name: t.units for t in prepared.contract.outputs}
+    rows, measures = decide([{**m, "units": units.get(m["output"])} for m in measured], terms)
     for row in rows:
         row["where"] = place_of(row, prepared.contract.output(row["output"]))
     findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan), *gate.nothing_planned(prepared.plan)]
@@ -101,7 +104,10 @@ def judge(
         own = [r for r in rows if r["candidate"] == side.name]
         findings += _candidate_findings(prepared, config, side.name, facts, own, classes[side.name])
     report = _report(prepared, config, facts, classes, rows, measures)
-    return conclude(report, findings, config.waiver, today or dt.date.today())
+    show = relative_to(prepared.root)
+    report["facts"] = show(report["facts"])
+    report["release"]["environment"] = show(report["release"]["environment"])
+    return conclude(report, [shown(f, show) for f in findings], config.waiver, today or dt.date.today())
 
 
 def _candidate_findings(
@@ -114,7 +120,8 @@ def _candidate_findings(
 ) -> Iterable[Finding]:
     side = next(s for s in prepared.candidates if s.name == name)
     scales = {r["output"]: max(r["floor"]["scale"], default=0.0) for r in rows if r.get("floor")}
-    yield from gate.ran(facts["reference"], facts[name])
+    tried = {s.name: refusal_of(prepared, s, facts[s.name], config.contract) for s in (prepared.reference, side)}
+    yield from gate.ran(facts["reference"], facts[name], {n: r for n, r in tried.items() if r is not None})
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
     yield from gate.not_yet(config, side)
@@ -238,7 +245,7 @@ def _report(
             "environment": environment(facts),
             "scope": {"planned": len(plan.entries), "selected": len(rows)},
         },
-        "artifacts": [s.artifact_json() for s in (prepared.reference, *prepared.candidates)],
+        "artifacts": [a for s in (prepared.reference, *prepared.candidates) for a in s.artifacts_json()],
         "candidates": [
             {
                 "name": s.name,
@@ -253,7 +260,7 @@ def _report(
             {"id": c.id, "profile": c.profile, "seed": c.seed, "note": c.note, "sha256": c.sha256} for c in plan.cases
         ],
         "outputs": {
-            t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements)}
+            t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements), "units": t.units}
             for t in prepared.contract.outputs
         },
         "facts": {name: {k: v for k, v in f.as_json().items() if k != "environment"} for name, f in facts.items()},

@@ -16,6 +16,7 @@ from parity.release.exhibits_again import still_true
 from parity.release.intact import check_intact
 from parity.release.judge import all_budgets, at_policy_level, budgets_of, conclude, difference_findings
 from parity.release.names import budgeted, refuse_unknown
+from parity.release.physical import in_graph_numbers
 
 REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE009", "GATE010")  # follow from budgets and waivers
 EXPLAINED = ("DIAG", "WEIGHT")
@@ -50,7 +51,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
     outputs = fresh["outputs"]
     refuse_unknown(budgeted(config), list(outputs))
     before = fresh["comparisons"]
-    rows = [_measured(r) for r in before]
+    rows = [_measured(r, outputs[r["output"]].get("units")) for r in before]
     terms = {c["name"]: Terms(c["precision"], budgets_of(config, c["name"])) for c in fresh["candidates"]}
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
     kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
@@ -71,5 +72,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
     return judged
 
 
-def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{k: v for k, v in row.items() if k not in JUDGED}, "verdict": "NOT_JUDGED", "reason": "", "budget": {}}
+def _measured(row: Mapping[str, Any], units: str | None) -> dict[str, Any]:
+    """Return a judged comparison as it was measured, in the graph's own numbers and their ``units``."""
+    kept = {k: v for k, v in in_graph_numbers(row).items() if k not in JUDGED}
+    return {**kept, "units": units, "verdict": "NOT_JUDGED", "reason": "", "budget": {}}

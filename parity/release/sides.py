@@ -24,16 +24,32 @@ RUNNER_OF: Mapping[str, str] = {
     "trace": "recorded",
     "npz": "recorded",
 }
+CHECKPOINT = "reference checkpoint"  # what the report calls the weights that the user names beside the reference
 UNREAD = ("factory", "openvino")  # kinds that run, and of which nothing is known without running them
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Where the reference's weights lie, as the user says: read to name a cause, never to judge."""
+
+    artifact: Artifact
+    given: str
+    sha256: str
+    bytes: int
+
+    def artifact_json(self) -> dict[str, Any]:
+        """Return its entry in the report's ``artifacts``."""
+        told = {"path": self.given, "kind": self.artifact.kind, "sha256": self.sha256, "bytes": self.bytes}
+        return {**told, "side": CHECKPOINT}
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
     """The reference or one candidate.
 
-    ``declared`` is the declared precision class, None where the user left it out. ``contract`` is None where nothing
-    can be known without running (a factory, a command). ``problem`` says why the side cannot be run at all.
-    ``checkpoint`` is the reference's weights where the user says where they lie: read to name a cause, never to judge.
+    ``given`` is the path or command as the user wrote it. ``declared`` is the declared precision class, None where the
+    user left it out. ``contract`` is None where nothing can be known without running (a factory, a command).
+    ``problem`` says why the side cannot be run at all.
     """
 
     name: str
@@ -47,13 +63,14 @@ class Side:
     pipeline: str | None = None
     adapter: Mapping[str, Any] = field(default_factory=dict)
     problem: Failure | None = None
-    checkpoint: Artifact | None = None
+    checkpoint: Weights | None = None
+    given: str = ""
 
-    def artifact_json(self) -> dict[str, Any]:
-        """Return the side's entry in the report's ``artifacts``."""
+    def artifacts_json(self) -> list[dict[str, Any]]:
+        """Return the side's entries in the report's ``artifacts``: what it runs, then the weights that explain it."""
         kind = self.artifact.kind if self.artifact else self.spec.runner
-        path = self.spec.path or " ".join(self.spec.command)
-        return {"path": path, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
+        own = {"path": self.given, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
+        return [own, *([self.checkpoint.artifact_json()] if self.checkpoint else [])]
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -95,6 +112,7 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         "pipeline": getattr(table, "pipeline", None),
         "adapter": adapter,
         "checkpoint": _checkpoint(getattr(table, "checkpoint", None), root),
+        "given": table.path or " ".join(table.command),
     }
     try:
         return _with_artifact(spec, extra)
@@ -117,8 +135,8 @@ def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
     return Side(spec.name, spec, artifact, contract, sha, size, **extra)
 
 
-def _checkpoint(path: str | None, root: Path) -> Artifact | None:
-    """Return the artifact that holds the reference's weights, None where the user names none.
+def _checkpoint(path: str | None, root: Path) -> Weights | None:
+    """Return the artifact that holds the reference's weights and its hash, None where the user names none.
 
     Raises:
         UsageError: there is none: a mistyped path must not silence the explanation.
@@ -126,7 +144,8 @@ def _checkpoint(path: str | None, root: Path) -> Artifact | None:
     if path is None:
         return None
     try:
-        return recognize(root / Path(path).expanduser())
+        artifact = recognize(root / Path(path).expanduser())
+        return Weights(artifact, path, *digest(artifact))
     except ArtifactError as e:
         raise UsageError(f"[reference] checkpoint: {e.message}", expected=e.expected, remedy=e.remedy) from None
 

@@ -110,12 +110,12 @@ def values_of(comparison: Entry) -> tuple[str, str] | None:
 
 
 def metric_units(comparison: Entry) -> str:
-    """Return the units of ``max_abs`` and its like, with a space before; empty for the graph's own numbers.
+    """Return the units of ``max_abs`` and its like, with a space before; empty where they are not known.
 
-    A budget with a ``scale`` limits physical units, and the limit is in them; the metrics stay in what the graph gives.
+    An early version left the metrics of a budget with a ``scale`` in the graph's numbers, and had no ``graph``.
     """
-    scaled = (comparison.get("budget") or {}).get("scale") is not None
-    return "" if scaled or not comparison.get("units") else f" {comparison['units']}"
+    left = (comparison.get("budget") or {}).get("scale") is not None and "graph" not in comparison
+    return "" if left or not comparison.get("units") else f" {comparison['units']}"
 
 
 def far_off(comparison: Entry) -> str:

@@ -46,7 +46,9 @@ _DROPPED = (
     "__PYVENV_LAUNCHER__",
 )
 # The same result each time: no random order of sets, cuBLAS with a fixed workspace, .pt2 weights read without pickle.
+# And nobody is told of it: onnxruntime from 1.32 on sends telemetry, and keeps an id of the device in the user's cache.
 _ADDED = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+_ADDED["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 class WorkerDied(Exception):

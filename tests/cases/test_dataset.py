@@ -54,10 +54,29 @@ def test_one_case_per_observation(tmp_path: Path) -> None:
     assert "inputs.npz" in made.sources["obs"]
 
 
-def test_a_single_array_of_any_name_does_for_a_single_input(tmp_path: Path) -> None:
-    assert len(cases_from_npz(saved(tmp_path, {"arr_0": VALUES}), [OBS]).cases) == 4
+@pytest.mark.parametrize("name", ["arr_0", "observation.state"])
+def test_a_single_array_of_another_name_does_for_a_single_input_and_is_told(tmp_path: Path, name: str) -> None:
+    made = cases_from_npz(saved(tmp_path, {name: VALUES}), [OBS])
+    assert len(made.cases) == 4
+    (finding,) = made.findings
+    assert (finding.code, finding.severity, finding.where) == ("CASE016", "warning", "obs")
+    assert repr(name) in finding.title
+    assert cases_from_npz(saved(tmp_path, {"obs": VALUES}), [OBS]).findings == ()
+
+
+def test_an_array_without_a_name_is_told(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", VALUES)
-    assert len(cases_from_npz(tmp_path / "x.npy", [OBS]).cases) == 4
+    made = cases_from_npz(tmp_path / "x.npy", [OBS])
+    assert len(made.cases) == 4
+    assert codes(made) == ["CASE016"]
+
+
+def test_a_single_array_of_another_name_needs_a_shape_to_go_by(tmp_path: Path) -> None:
+    refused(
+        saved(tmp_path, {"states": VALUES}), [TensorSpec("obs", None, "float32")], "'obs'", "'states'", "called obs"
+    )
+    refused(saved(tmp_path, {"states": VALUES[:, :3]}), [OBS], "'obs'", "(4, 3)")
+    refused(saved(tmp_path, {"states": VALUES}), [OBS, CAM], "'obs'", "'cam'", "'states'")
 
 
 def test_compressed_and_fortran_ordered(tmp_path: Path) -> None:
@@ -109,7 +128,7 @@ def test_symbolic_dims_take_one_size(tmp_path: Path) -> None:
 
 
 def test_unknown_shape_takes_what_comes(tmp_path: Path) -> None:
-    made = cases_from_npz(saved(tmp_path, {"x": VALUES}), [TensorSpec("obs")])
+    made = cases_from_npz(saved(tmp_path, {"obs": VALUES}), [TensorSpec("obs")])
     assert made.cases[0].inputs["obs"].shape == (1, 5)
     assert made.cases[0].inputs["obs"].dtype == np.float32
 

@@ -64,10 +64,10 @@ def test_fewer_than_two_distinct_cases_say_nothing() -> None:
 
 def test_a_side_that_did_not_run_to_the_end_blocks() -> None:
     dead = Facts("ort", failure=Failure("crash", "killed by SIGSEGV\nmore"))
-    found = list(gate.ran(Facts("reference"), dead))
+    found = list(gate.ran(Facts("reference"), dead, {}))
     assert codes(found) == ["GATE003"]
     assert "SIGSEGV" in found[0].title
-    assert codes(gate.ran(Facts("reference", failure=Failure("timeout", "hung")), Facts("ort"))) == ["GATE003"]
+    assert codes(gate.ran(Facts("reference", failure=Failure("timeout", "hung")), Facts("ort"), {})) == ["GATE003"]
 
 
 def test_results_that_change_from_run_to_run_block() -> None:

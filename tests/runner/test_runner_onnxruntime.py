@@ -49,6 +49,18 @@ def test_runs_and_tells_what_ran(tmp_path: Path) -> None:
         assert [(t.name, t.shape, t.dtype) for t in info.inputs] == [("obs", (1, 6), "float32")]
 
 
+def test_nobody_is_told_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime sends telemetry and leaves an id of the device in the user's folder, unless it is told not to."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    with opened("onnxruntime", mlp(tmp_path / "p.onnx"), tmp_path) as session:
+        assert session.run(observations()).failure is None
+    assert list(home.rglob("*")) == []
+
+
 @pytest.mark.parametrize("provider", ["cuda", "CANNExecutionProvider", "tensorrt"])
 def test_provider_that_is_absent_is_refused_and_never_replaced(tmp_path: Path, provider: str) -> None:
     path = mlp(tmp_path / "p.onnx")
