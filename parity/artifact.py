@@ -6,6 +6,7 @@ Recognizing reads a few kilobytes and executes nothing.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import struct
 import zipfile
@@ -270,8 +271,20 @@ def files_of(artifact: Artifact) -> Iterator[Path]:
     yield path
     if artifact.kind == "onnx":
         yield from _onnx_data_files(path)
+    if artifact.kind == "json" and path.name.endswith(".safetensors.index.json"):
+        yield from _shards(path)
     if artifact.kind == "openvino" and path.with_suffix(".bin").is_file():
         yield path.with_suffix(".bin")
+
+
+def _shards(index: Path) -> list[Path]:
+    """Return the files that an index of sharded safetensors names, those that are there, beside it."""
+    try:
+        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        names = sorted({n for n in named if isinstance(n, str) and Path(n).name == n})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+    return [f for f in (index.parent / n for n in names) if f.is_file()]
 
 
 def _onnx_data_files(path: Path) -> list[Path]:

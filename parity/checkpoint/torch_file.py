@@ -50,7 +50,7 @@ class _ZipStorages:
 
     def find(self, key: str, claimed: int) -> Storage:
         name = f"{self._folder}{key}"
-        return Storage(self._archive.size(name), lambda: self._archive.map(name), self._big)
+        return Storage(self._archive.size(name), lambda: self._archive.map(name), self._big, name)
 
 
 class _FileStorages:
@@ -63,7 +63,7 @@ class _FileStorages:
         if key not in self._places:
             raise ArtifactError(f"{self._path}: the storage {key!r} is not in the file", remedy=REMEDY)
         offset, size = self._places[key]
-        return Storage(size, lambda: _mapped(self._path, offset, size), self._big)
+        return Storage(size, lambda: _mapped(self._path, offset, size), self._big, key)
 
 
 class _NoStorages:
