@@ -9,4 +9,6 @@ COMMANDS: dict[str, str] = {
     "compare": "Compare two artifacts or traces; no configuration needed.",
     "convert": "Turn a training checkpoint into inference weights, with a record of what they are.",
     "run": "Judge the release that parity.toml describes and write its reports.",
+    "pack": "Copy all of a release into one folder, with a manifest of hashes.",
+    "verify": "Check a packed folder against its manifest: what changed.",
 }

@@ -39,7 +39,7 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
     baseline = None if options["baseline"] is None else _read_baseline(options["baseline"])
     _spare(options["record"])
     again = rejudge(read_json(options["source"]), config) if options["source"] else None  # before a folder is emptied
-    out = options["out"] or Path("reports") / _folder_name(config.release.name)
+    out = options["out"] or Path("reports") / folder_name(config.release.name)
     report: dict[str, Any]
     timings: dict[str, Any]
     with OutputFolder(out, partial=filtered) as held:
@@ -90,7 +90,8 @@ def _paths(report: Mapping[str, Any]) -> list[str]:
     return [a["path"] for a in report["artifacts"] if a["kind"] not in ("command", "factory")]
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
+    """Return the name of a release as one that a folder can have."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "release"
 
 

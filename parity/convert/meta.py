@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from parity import __version__
 from parity.artifact import digest
 from parity.checkpoint.checkpoint import Checkpoint
 from parity.checkpoint.weight import Weight
@@ -37,7 +37,7 @@ def meta_of(
     return {
         "schema": 1,
         "made_by": MADE_BY,
-        "version": __version__,
+        "version": parity_version(),
         "source": {
             "name": checkpoint.artifact.path.resolve().name,
             "kind": checkpoint.artifact.kind,
@@ -56,6 +56,14 @@ def meta_of(
         "shared": shared,
         "left_out": dict(choice.left_out),
     }
+
+
+def parity_version() -> str:
+    """Return the version of parity that is installed."""
+    try:
+        return version("policy-parity")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _contract(checkpoint: Checkpoint) -> Contract | None:

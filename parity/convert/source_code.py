@@ -20,7 +20,7 @@ MAX_LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class SourceCode:
-    """A commit, and the files that differ from it (at most 20), untracked ones included."""
+    """A commit, and the tracked files that differ from it (at most 20); files git does not track are no part of it."""
 
     commit: str
     changed: tuple[str, ...]
@@ -35,7 +35,7 @@ class SourceCode:
         return {"commit": self.commit, "dirty": self.dirty}
 
 
-def source_code(folder: Path, *, only_tracked: bool = False) -> SourceCode | None:
+def source_code(folder: Path) -> SourceCode | None:
     """Return the commit of the git tree that ``folder`` lies in; None where it lies in none, or git is not there.
 
     Raises:
@@ -48,8 +48,7 @@ def source_code(folder: Path, *, only_tracked: bool = False) -> SourceCode | Non
     if inside.returncode != 0 or inside.stdout.strip() != "true":
         return None
     head = _git(folder, "rev-parse", "--verify", "HEAD")
-    untracked = "no" if only_tracked else "normal"
-    status = _git(folder, "status", "--porcelain", "-z", f"--untracked-files={untracked}")
+    status = _git(folder, "status", "--porcelain", "-z", "--untracked-files=no")
     for done in (head, status):
         if done.returncode != 0:
             raise UsageError(
