@@ -25,8 +25,8 @@ def refuse_workspace(root: Any, path: Path) -> None:
         return
     state = root.state[0] if isinstance(root.state, tuple) and root.state else root.state
     named = root.args[0].name if root.args and hasattr(root.args[0], "name") else root.name
-    attributes = set(state) & _ATTRIBUTES if isinstance(state, dict) else set()
-    if "_parameters" in (state or {}) or not ("cfg" in attributes and len(attributes) > 1):
+    attributes = set(state) if isinstance(state, dict) else set()
+    if "_parameters" in attributes or "cfg" not in attributes or len(attributes & _ATTRIBUTES) < 2:
         return
     checkpoints = path.parent.parent / "checkpoints" if path.parent.name == "snapshots" else Path("checkpoints")
     raise ArtifactError(
