@@ -140,9 +140,11 @@ class Archive:
 
     def _data_offset(self, info: zipfile.ZipInfo) -> int:
         """Return where the bytes of a stored entry begin; its local header and size must lie inside the file."""
-        with self.path.open("rb") as f:
-            f.seek(info.header_offset)
-            header = f.read(_LOCAL_HEADER)
+        header = b""
+        if 0 <= info.header_offset < self._size:
+            with self.path.open("rb") as f:
+                f.seek(info.header_offset)
+                header = f.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
             raise ArtifactError(
                 f"{self.path}: the entry {info.filename!r} has no header where it should", remedy=REMEDY
