@@ -73,6 +73,11 @@ class Archive:
         """
         info = self._info(name)
         self._check_claim(info, limit)
+        if _is_stored(info):
+            data = self._stored(info, info.file_size)
+            if zlib.crc32(data) != info.CRC:
+                raise ArtifactError(f"{self.path}: the entry {name!r} has another checksum", remedy=REMEDY)
+            return data
         try:
             with zipfile.ZipFile(self.path) as z, z.open(info) as f:
                 data = f.read(info.file_size)
@@ -95,6 +100,8 @@ class Archive:
         """
         info = self._info(name)
         self._check_claim(info, self._size * MAX_DEFLATE_RATIO)
+        if _is_stored(info):
+            return self._stored(info, min(n, info.file_size))
         try:
             with zipfile.ZipFile(self.path) as z, z.open(info) as f:
                 return f.read(n)
@@ -110,7 +117,7 @@ class Archive:
         import numpy as np
 
         info = self._info(name)
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        if not _is_stored(info):
             return np.frombuffer(self.read(name), dtype=np.uint8)
         if info.file_size == 0:
             return np.empty(0, dtype=np.uint8)
@@ -122,6 +129,16 @@ class Archive:
         if name not in self._entries:
             raise ArtifactError(f"{self.path}: the archive has no entry {name!r}", remedy=REMEDY)
         return self._entries[name]
+
+    def _stored(self, info: zipfile.ZipInfo, n: int) -> bytes:
+        """Return the first ``n`` bytes of a stored entry, without opening the archive's index once more."""
+        try:
+            offset = self._data_offset(info)
+            with self.path.open("rb") as f:
+                f.seek(offset)
+                return f.read(n)
+        except OSError as e:
+            raise ArtifactError(f"{self.path}: cannot be read: {e.strerror or e}") from None
 
     def _check_claim(self, info: zipfile.ZipInfo, limit: int) -> None:
         stored = info.compress_type == zipfile.ZIP_STORED
@@ -158,3 +175,8 @@ class Archive:
                 remedy=REMEDY,
             )
         return offset
+
+
+def _is_stored(info: zipfile.ZipInfo) -> bool:
+    """Whether an entry's bytes lie in the archive as they are: not compressed, not encrypted."""
+    return info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1

@@ -19,7 +19,7 @@ from parity.checkpoint.safetensors import open_safetensors
 from parity.checkpoint.torch_file import Payload, read_torch_file
 from parity.checkpoint.tree import as_bytes, plain, weights_of
 from parity.checkpoint.weight import Weight, trees
-from parity.checkpoint.weights import in_folder, read_weights
+from parity.checkpoint.weights import in_folder, of_files, read_weights
 from parity.errors import ArtifactError
 
 __all__ = ["Checkpoint", "read_checkpoint"]
@@ -72,12 +72,14 @@ def read_checkpoint(source: Artifact | str | Path) -> Checkpoint:
     artifact = source if isinstance(source, Artifact) else recognize(source)
     if artifact.kind == "checkpoint":
         return _of_payload(artifact, read_torch_file(artifact.path))
+    if artifact.kind == "safetensors":
+        file = open_safetensors(artifact.path)
+        found = of_files(dict.fromkeys(file.names, file))
+        return Checkpoint(artifact, artifact.kind, found, tuple(trees(found)), dict(file.metadata) or None)
     weights = read_weights(artifact)
     config: dict[str, Any] | None = None
     layout: str = artifact.kind
-    if artifact.kind == "safetensors":
-        config = dict(open_safetensors(artifact.path).metadata) or None
-    elif artifact.kind == "folder":
+    if artifact.kind == "folder":
         beside = in_folder(artifact.path).parent / "config.json"
         config, layout = _json(beside), "lerobot" if beside.is_file() else layout
     return Checkpoint(artifact, layout, weights, tuple(trees(weights)), config)

@@ -11,6 +11,7 @@ import pickletools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, BinaryIO, cast
 
 from parity.artifact import UNFINISHED
@@ -87,7 +88,7 @@ def read_pickle(file: BinaryIO, size: int, where: str, imports: set[str] | None 
     machine = _Machine(set() if imports is None else imports)
     position: int | None = 0
     try:
-        bounded = cast(Any, _Bounded(file, size))
+        bounded = cast(Any, file if isinstance(file, BytesIO) else _Bounded(file, size))  # memory bounds itself
         for count, (opcode, arg, position) in enumerate(pickletools.genops(bounded)):  # noqa: B007
             if count > MAX_OPCODES:
                 raise ValueError(f"more than {MAX_OPCODES} opcodes")

@@ -48,10 +48,10 @@ def read_weights(artifact: Artifact | str | Path) -> Mapping[str, Weight]:
     if artifact.kind == "folder":
         path = in_folder(path)
     if is_index(path):
-        return _of_files(open_sharded(path))
+        return of_files(open_sharded(path))
     if artifact.kind in ("safetensors", "folder"):
         file = open_safetensors(path)
-        return _of_files(dict.fromkeys(file.names, file))
+        return of_files(dict.fromkeys(file.names, file))
     raise ArtifactError(
         f"{path}: recognized as {artifact.kind}, which holds no weights that parity can read",
         expected="ONNX, TorchScript, .pt2, a checkpoint, safetensors, .npz, or a folder with model.safetensors",
@@ -75,7 +75,8 @@ def in_folder(folder: Path) -> Path:
     )
 
 
-def _of_files(files: Mapping[str, SafetensorsFile]) -> dict[str, Weight]:
+def of_files(files: Mapping[str, SafetensorsFile]) -> dict[str, Weight]:
+    """Return the tensors of opened safetensors files, given by name with the file that holds each."""
     found = {}
     for name, file in files.items():
         dtype, shape = file.spec(name)

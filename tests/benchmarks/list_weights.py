@@ -1,0 +1,26 @@
+"""Lists the tensors of a file in a process of its own: `list_weights.py FILE`; prints seconds and peak memory."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from parity.checkpoint.checkpoint import read_checkpoint
+
+STATUS = Path("/proc/self/status")  # getrusage would count the process that started this one
+
+
+def main() -> None:
+    """Print how long listing took, how many tensors there are, and the peak resident memory in MB, as JSON."""
+    begin = time.perf_counter()
+    found = read_checkpoint(sys.argv[1])
+    listed = [(name, w.shape, w.dtype) for name, w in found.weights.items()]
+    seconds = time.perf_counter() - begin
+    peak = int(next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+    print(json.dumps({"peak_mb": peak, "seconds": seconds, "tensors": len(listed)}))
+
+
+if __name__ == "__main__":
+    main()
