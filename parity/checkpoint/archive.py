@@ -78,12 +78,13 @@ class Archive:
             if zlib.crc32(data) != info.CRC:
                 raise ArtifactError(f"{self.path}: the entry {name!r} has another checksum", remedy=REMEDY)
             return data
+        self._data_offset(info)
         try:
             with zipfile.ZipFile(self.path) as z, z.open(info) as f:
                 data = f.read(info.file_size)
                 f.read(1)  # reading to the end verifies the checksum
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as e:
-            raise ArtifactError(f"{self.path}: the entry {name!r} cannot be read ({e})", remedy=REMEDY) from None
+            raise self._unreadable(name, e) from None
         if len(data) != info.file_size:
             raise ArtifactError(
                 f"{self.path}: the entry {name!r} holds {len(data)} bytes",
@@ -102,11 +103,12 @@ class Archive:
         self._check_claim(info, self._size * MAX_DEFLATE_RATIO)
         if _is_stored(info):
             return self._stored(info, min(n, info.file_size))
+        self._data_offset(info)
         try:
             with zipfile.ZipFile(self.path) as z, z.open(info) as f:
                 return f.read(n)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as e:
-            raise ArtifactError(f"{self.path}: the entry {name!r} cannot be read ({e})", remedy=REMEDY) from None
+            raise self._unreadable(name, e) from None
 
     def map(self, name: str) -> Array:
         """Return an entry as a read-only 1-D array of bytes; stored entries are mapped, not copied.
@@ -129,6 +131,9 @@ class Archive:
         if name not in self._entries:
             raise ArtifactError(f"{self.path}: the archive has no entry {name!r}", remedy=REMEDY)
         return self._entries[name]
+
+    def _unreadable(self, name: str, reason: Exception) -> ArtifactError:
+        return ArtifactError(f"{self.path}: the entry {name!r} cannot be read ({str(reason)[:200]})", remedy=REMEDY)
 
     def _stored(self, info: zipfile.ZipInfo, n: int) -> bytes:
         """Return the first ``n`` bytes of a stored entry, without opening the archive's index once more."""
@@ -156,7 +161,7 @@ class Archive:
             )
 
     def _data_offset(self, info: zipfile.ZipInfo) -> int:
-        """Return where the bytes of a stored entry begin; its local header and size must lie inside the file."""
+        """Return where the bytes of an entry begin; its local header and size must lie inside the file."""
         header = b""
         if 0 <= info.header_offset < self._size:
             with self.path.open("rb") as f:
@@ -167,11 +172,14 @@ class Archive:
                 f"{self.path}: the entry {info.filename!r} has no header where it should", remedy=REMEDY
             )
         name, extra = int.from_bytes(header[26:28], "little"), int.from_bytes(header[28:30], "little")
+        if name != len(info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")):
+            raise ArtifactError(f"{self.path}: the entry {info.filename!r} has another name there", remedy=REMEDY)
         offset = info.header_offset + _LOCAL_HEADER + name + extra
-        if offset + info.file_size > self._size:
+        claimed = max(info.file_size, info.compress_size) if _is_stored(info) else info.compress_size
+        if offset + claimed > self._size:
             raise ArtifactError(
-                f"{self.path}: the entry {info.filename!r} claims {info.file_size} bytes from byte {offset} on",
-                expected=f"a file of at least {offset + info.file_size} bytes, not {self._size}",
+                f"{self.path}: the entry {info.filename!r} claims {claimed} bytes from byte {offset} on",
+                expected=f"a file of at least {offset + claimed} bytes, not {self._size}",
                 remedy=REMEDY,
             )
         return offset
