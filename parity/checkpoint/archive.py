@@ -22,6 +22,7 @@ MAX_DEFLATE_RATIO = 1032  # what the format can reach (zlib technical details)
 MAX_INFLATED = 1 << 30  # of one compressed entry; torch compresses source code only
 MAX_ENTRIES = 1_000_000
 REMEDY = "it is truncated or corrupt: export or fetch it again"
+CHUNK = 1 << 20
 _LOCAL_HEADER = 30
 
 
@@ -126,6 +127,21 @@ class Archive:
         offset = self._data_offset(info)
         mapped = np.memmap(self.path, dtype=np.uint8, mode="r", offset=offset, shape=(info.file_size,))
         return mapped.view(np.ndarray)
+
+    def other_checksums(self) -> list[str]:
+        """Return the names of stored entries whose bytes do not have the checksum that the index states.
+
+        They are corrupt, or were written without checksums (``torch.serialization.set_crc32_options(False)``); torch
+        itself does not look.
+        """
+        found = []
+        for name, info in self._entries.items():
+            if _is_stored(info):
+                data, crc = self.map(name), 0
+                for start in range(0, data.size, CHUNK):
+                    crc = zlib.crc32(data[start : start + CHUNK].data, crc)
+                found += [name] if crc != info.CRC else []
+        return found
 
     def _info(self, name: str) -> zipfile.ZipInfo:
         if name not in self._entries:

@@ -75,14 +75,18 @@ def read_checkpoint(source: Artifact | str | Path) -> Checkpoint:
     if artifact.kind == "safetensors":
         file = open_safetensors(artifact.path)
         found = of_files(dict.fromkeys(file.names, file))
-        return Checkpoint(artifact, artifact.kind, found, tuple(trees(found)), dict(file.metadata) or None)
+        record = _record(file.metadata)
+        config = dict(file.metadata) or None
+        epoch, step = _number(record, ("epoch",)), _number(record, _STEPS)
+        return Checkpoint(artifact, artifact.kind, found, tuple(trees(found)), config, epoch, step)
     weights = read_weights(artifact)
-    config: dict[str, Any] | None = None
-    layout: str = artifact.kind
-    if artifact.kind == "folder":
-        beside = in_folder(artifact.path).parent / "config.json"
-        config, layout = _json(beside), "lerobot" if beside.is_file() else layout
-    return Checkpoint(artifact, layout, weights, tuple(trees(weights)), config)
+    if artifact.kind != "folder":
+        return Checkpoint(artifact, artifact.kind, weights, tuple(trees(weights)))
+    folder = in_folder(artifact.path).parent
+    beside = folder / "config.json"
+    layout = "lerobot" if beside.is_file() else artifact.kind
+    step = _number(_json(folder.parent / "training_state" / "training_step.json") or {}, _STEPS)  # LeRobot's own place
+    return Checkpoint(artifact, layout, weights, tuple(trees(weights)), _json(beside), None, step)
 
 
 def _of_payload(artifact: Artifact, payload: Payload) -> Checkpoint:
@@ -124,10 +128,10 @@ def _config(root: dict[Any, Any]) -> dict[str, Any] | None:
 
 
 def _number(root: dict[Any, Any], names: tuple[str, ...]) -> int | None:
-    """Return the first whole number called so, at the top or pickled once more below ``pickles``."""
-    pickles = root.get("pickles")
+    """Return the first whole number called so: at the top, pickled once more below ``pickles``, or in ``meta``."""
+    holders = [root, *(root[k] for k in ("pickles", "meta") if isinstance(root.get(k), dict))]
     for name in names:
-        for holder in (root, pickles if isinstance(pickles, dict) else {}):
+        for holder in holders:
             value = holder.get(name)
             raw = None if type(value) is int else as_bytes(value)
             if raw is not None:
@@ -144,6 +148,15 @@ def _unpickled(raw: bytes) -> Any:
         return read_pickle(BytesIO(raw), len(raw), "a pickled number")
     except ArtifactError:
         return None
+
+
+def _record(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the record that `parity convert` leaves in a safetensors file; empty where there is none."""
+    try:
+        found = json.loads(metadata.get("parity", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _json(path: Path) -> dict[str, Any] | None:

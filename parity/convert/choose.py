@@ -28,13 +28,15 @@ class Choice:
     weights: Mapping[str, Weight]
     reason: str
     left_out: Mapping[str, int]
+    evaluated: str | None = None  # the set that evaluation uses, where it is another
 
     def findings(self, where: str) -> list[Finding]:
         """Return what was taken, and what was not."""
         taken = Finding(
             TREE,
-            "info",
-            f"took {_words(self.tree)}: {self.reason}",
+            "warning" if self.evaluated else "info",
+            f"took {_words(self.tree)}: {self.reason}"
+            + (f"; evaluation uses {self.evaluated}" if self.evaluated else ""),
             where=where,
             evidence={"tree": self.tree, "tensors": len(self.weights)},
         )
@@ -70,8 +72,9 @@ def choose(checkpoint: Checkpoint, asked: str | None) -> Choice:
     for key, weight in checkpoint.weights.items():
         if weight.tree in extra:
             weights[key] = weight
+    uses = None if checkpoint.uses_ema is None else "ema_model" if checkpoint.uses_ema else "model"
     left = {t: sum(w.tree == t for w in checkpoint.weights.values()) for t in names if t not in (tree, *extra)}
-    return Choice(tree, weights, reason, left)
+    return Choice(tree, weights, reason, left, uses if uses in names and uses != tree else None)
 
 
 def _evaluated(checkpoint: Checkpoint) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from parity.checkpoint.weight import Weight
 from parity.convert.cast import Rounding, cast, target_dtype
 from parity.convert.choose import choose
 from parity.convert.destination import put_in_place, refuse_foreign, written_beside
-from parity.convert.meta import meta_findings, meta_of
+from parity.convert.meta import checksum_findings, meta_findings, meta_of
 from parity.convert.sharing import shared_groups, sharing
 from parity.convert.source_code import SourceCode
 from parity.convert.write import Written, check_types, need_torch, read_back, write_pth, write_safetensors
@@ -86,6 +86,7 @@ def convert(request: Request) -> Conversion:
     tensors = _tensors(choice.weights, request.dtype, groups)
     where = str(request.source)
     findings = [*choice.findings(where), *sharing(groups, where), *meta_findings(meta, checkpoint)]
+    findings += checksum_findings(checkpoint)
     with written_beside(request.target) as beside:
         if request.dtype:
             for name, weight in choice.weights.items():

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from parity.artifact import digest
+from parity.checkpoint.archive import Archive
 from parity.checkpoint.checkpoint import Checkpoint
 from parity.checkpoint.weight import Weight
 from parity.contract import Contract, read_contract
@@ -20,7 +21,7 @@ from parity.errors import ArtifactError
 from parity.finding import Finding
 
 MADE_BY = "parity convert"
-UNKNOWN, INERT, NO_STATISTICS = "CONVERT007", "CONVERT008", "CONVERT009"
+UNKNOWN, INERT, NO_STATISTICS, CHECKSUM = "CONVERT007", "CONVERT008", "CONVERT009", "CONVERT011"
 
 
 def meta_of(
@@ -134,3 +135,26 @@ def meta_findings(meta: Mapping[str, Any], checkpoint: Checkpoint) -> list[Findi
             )
         )
     return found
+
+
+def checksum_findings(checkpoint: Checkpoint) -> list[Finding]:
+    """Return a finding where a zip-based checkpoint has entries that are not the bytes their checksum is of."""
+    path = checkpoint.artifact.path
+    if not path.is_file():
+        return []
+    with path.open("rb") as f:
+        if f.read(4) != b"PK\x03\x04":
+            return []
+    wrong = Archive(path).other_checksums()
+    if not wrong:
+        return []
+    return [
+        Finding(
+            CHECKSUM,
+            "warning",
+            f"{len(wrong)} parts of the checkpoint do not have their checksum: corrupt, or saved without checksums",
+            where=wrong[0],
+            evidence={"entries": wrong[:20]},
+            remedy="compare its SHA-256 with that on the training machine",
+        )
+    ]

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from parity.artifact import recognize
 from parity.checkpoint.checkpoint import read_checkpoint
 from parity.checkpoint.weights import read_weights
+from parity.contract import read_contract
 from parity.errors import ArtifactError
 
 MADE = {  # layout, trees, epoch, step, inert classes
@@ -100,10 +101,11 @@ def test_a_whole_workspace_is_refused_with_what_to_use_instead(tmp_path: Path, h
     zipped(path, root)
     if how == "plain":
         path.write_bytes(pickle.dumps(root, 4))
-    with pytest.raises(ArtifactError) as e:
-        read_checkpoint(path)
-    assert "Workspace" in str(e.value)
-    assert str(tmp_path / "run" / "checkpoints" / "latest.ckpt") in str(e.value)
+    for read in (read_checkpoint, read_contract):
+        with pytest.raises(ArtifactError) as e:
+            read(path)
+        assert "Workspace" in str(e.value)
+        assert str(tmp_path / "run" / "checkpoints" / "latest.ckpt") in str(e.value)
 
 
 def test_numbers_pickled_once_more(tmp_path: Path) -> None:
@@ -212,3 +214,15 @@ def test_an_index_that_does_not_agree_with_its_files(tmp_path: Path, weight_map:
     index = sharded(tmp_path, weight_map)
     with pytest.raises(ArtifactError):
         read_weights(index)
+
+
+def test_the_step_of_a_lerobot_checkpoint(tmp_path: Path) -> None:
+    policy, state = tmp_path / "025000" / "pretrained_model", tmp_path / "025000" / "training_state"
+    policy.mkdir(parents=True)
+    state.mkdir()
+    save_file({"a": np.ones(3, np.float32)}, policy / "model.safetensors")
+    (policy / "config.json").write_text('{"type": "act"}')
+    (state / "training_step.json").write_text('{"step": 25000}')
+    for source in (policy, policy.parent):
+        found = read_checkpoint(source)
+        assert (found.layout, found.step, found.config) == ("lerobot", 25000, {"type": "act"})

@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import parity.convert.conversion as conversion
+from parity.checkpoint.checkpoint import read_checkpoint
 from parity.checkpoint.weights import read_weights
 from parity.cli.converting import byte_size
 from parity.cli.shell import run
@@ -73,6 +74,19 @@ def test_where_nothing_tells_the_user_has_to(tmp_path: Path) -> None:
     assert convert(Request(source, tmp_path / "a.safetensors", tree="model")).meta["tree"] == "model"
     with pytest.raises(UsageError, match="no such weight set"):
         convert(Request(source, tmp_path / "b.safetensors", tree="actor"))
+
+
+def test_raw_weights_asked_for_where_evaluation_uses_others_are_warned_of(tmp_path: Path) -> None:
+    found = convert(Request(workspace(tmp_path / "a.ckpt", True), tmp_path / "a.safetensors", tree="model"))
+    told = next(f for f in found.findings if f.code == "CONVERT001")
+    assert told.severity == "warning"
+    assert "evaluation uses ema_model" in told.title
+
+
+def test_what_was_converted_still_tells_epoch_and_step(tmp_path: Path) -> None:
+    convert(Request(workspace(tmp_path / "a.ckpt", True), tmp_path / "a.safetensors"))
+    found = read_checkpoint(tmp_path / "a.safetensors")
+    assert (found.epoch, found.step) == (7, 25000)
 
 
 def test_averaged_weights_that_are_missing_are_not_replaced_by_others(tmp_path: Path) -> None:
@@ -143,6 +157,17 @@ def test_shared_tensors_are_written_in_full_and_recorded(tmp_path: Path) -> None
     convert(Request(tmp_path / "a.pt", tmp_path / "a.pth"))
     state = torch.load(tmp_path / "a.pth", weights_only=True)["state_dict"]
     assert state["emb"].data_ptr() == state["head"].data_ptr()
+
+
+def test_a_flipped_bit_in_the_checkpoint_is_told(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "a.pt"
+    torch.save({"w": torch.arange(100.0)}, path)
+    assert "CONVERT011" not in codes(convert(Request(path, tmp_path / "a.safetensors")))
+    data = bytearray(path.read_bytes())
+    data[data.index(np.arange(100, dtype=np.float32).tobytes()) + 40] ^= 1
+    path.write_bytes(data)
+    assert "CONVERT011" in codes(convert(Request(path, tmp_path / "a.safetensors")))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
