@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 
+from damage import damaged
 from models import mlp
 from parity.cli.shell import run
 from parity.errors import ArtifactError, UsageError
@@ -263,6 +265,28 @@ def test_an_artifact_that_changes_while_it_is_packed(tmp_path: Path, monkeypatch
     with pytest.raises(ArtifactError, match="what was packed"):
         pack(Request(folder, tmp_path / "packed"))
     assert not (tmp_path / "packed").exists()
+
+
+def test_a_graph_without_its_external_data_is_not_packed(tmp_path: Path) -> None:
+    folder = release(tmp_path / "src")
+    (tmp_path / "src" / "export" / "policy.onnx.data").unlink()
+    assert run(["pack", str(folder), "-o", "packed"]) == 2
+    assert not (tmp_path / "packed").exists()
+
+
+def test_a_damaged_manifest_never_passes_for_another(packed: Packed) -> None:
+    path = packed.folder / "MANIFEST.json"
+    whole = path.read_bytes()
+    same = 0
+    for data in damaged(whole, random.Random(3), 300):
+        path.write_bytes(data)
+        try:
+            passed = verify(packed.folder).verdict is Verdict.PASS
+        except ArtifactError:
+            continue
+        same += passed
+        assert not passed or json.loads(data) == json.loads(whole)
+    assert same < 100
 
 
 def test_programs_factories_and_arguments(tmp_path: Path) -> None:
