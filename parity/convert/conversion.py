@@ -101,7 +101,7 @@ def convert(request: Request) -> Conversion:
         differing = read_back(beside / names[-1], tensors, "state_dict." if torch_format else "")
         if differing:
             return Conversion(Verdict.FAIL, (), meta, (*findings, _not_the_same(request, differing)))
-        placed = put_in_place(beside, names, request.target, earlier)
+        placed = put_in_place(beside, names, request.target, earlier, force=request.force)
     return Conversion(Verdict.PASS, tuple(placed), meta, tuple(findings))
 
 

@@ -101,21 +101,21 @@ def written_beside(target: Path) -> Iterator[Path]:
             shutil.rmtree(beside)
 
 
-def put_in_place(beside: Path, names: list[str], target: Path, earlier: list[Path]) -> list[Path]:
+def put_in_place(beside: Path, names: list[str], target: Path, earlier: list[Path], *, force: bool) -> list[Path]:
     """Rename the files ``names`` of ``beside`` next to ``target``, in order, and return where they are.
 
     An index comes last in ``names`` and the one before it is removed first, so that no index ever names files of two
     conversions. A failure on the way takes back what was placed.
+
+    Raises:
+        UsageError: a file that is no conversion stands where a shard is to be, and ``force`` does not say to replace it.
     """
-    clash = [
-        target.with_name(n)
-        for n in names
-        if target.with_name(n) not in earlier and target.with_name(n).exists() and not is_own(target.with_name(n))
-    ]
-    if clash:
+    there = [p for p in (target.with_name(n) for n in names) if p not in earlier and p.exists()]
+    clash = [p for p in there if not is_own(p)]
+    if clash and not force:
         raise UsageError(
             f"{clash[0]}: there is a file that `parity convert` did not write; it is left as it is",
-            remedy="give another -o",
+            remedy="give another -o, or --force to replace it",
         )
     if len(names) > 1 or len(earlier) > 1:
         index_path(target).unlink(missing_ok=True)

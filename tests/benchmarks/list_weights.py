@@ -13,7 +13,7 @@ STATUS = Path("/proc/self/status")  # getrusage would count the process that sta
 
 
 def main() -> None:
-    """Print as JSON how long listing took (the clock, the CPU), how many tensors there are, and the peak memory in MB."""
+    """Print as JSON what listing took (clock, CPU, peak memory in MB) and how many tensors there are."""
     begin, begin_cpu = time.perf_counter(), time.process_time()
     found = read_checkpoint(sys.argv[1])
     listed = [(name, w.shape, w.dtype) for name, w in found.weights.items()]
