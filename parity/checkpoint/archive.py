@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_DEFLATE_RATIO = 1032  # what the format can reach (zlib technical details)
 MAX_INFLATED = 1 << 30  # of one compressed entry; torch compresses source code only
+MAX_UNPACKED = 64 << 20  # of a compressed tensor in a file that is less than a quarter of this: more is a bomb
 MAX_ENTRIES = 1_000_000
 REMEDY = "it is truncated or corrupt: export or fetch it again"
 CHUNK = 1 << 20
@@ -121,7 +122,8 @@ class Archive:
 
         info = self._info(name)
         if not _is_stored(info):
-            return np.frombuffer(self.read(name), dtype=np.uint8)
+            limit = min(MAX_INFLATED, max(MAX_UNPACKED, 4 * self._size))
+            return np.frombuffer(self.read(name, limit), dtype=np.uint8)
         if info.file_size == 0:
             return np.empty(0, dtype=np.uint8)
         offset = self._data_offset(info)

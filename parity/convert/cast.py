@@ -1,6 +1,7 @@
 """Weights in another float type: what rounding does to them is measured, and what would be lost is refused.
 
-Rounding is to nearest, ties to even; float64 becomes bfloat16 by way of float32, as in torch. A normalizer's statistics and integers keep their type.
+Rounding is to nearest, ties to even; float64 becomes bfloat16 by way of float32, as in torch. A normalizer's statistics
+and integers keep their type.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def put_in_place(beside: Path, names: list[str], target: Path, earlier: list[Pat
     conversions. A failure on the way takes back what was placed.
 
     Raises:
-        UsageError: a file that is no conversion stands where a shard is to be, and ``force`` does not say to replace it.
+        UsageError: a file that is no conversion stands where a shard is to be, and ``force`` does not say so.
     """
     there = [p for p in (target.with_name(n) for n in names) if p not in earlier and p.exists()]
     clash = [p for p in there if not is_own(p)]

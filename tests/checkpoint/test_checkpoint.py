@@ -156,6 +156,17 @@ def test_a_pickle_that_unpacks_to_more_than_its_file_is_a_bomb(tmp_path: Path) -
         read_checkpoint(path)
 
 
+def test_a_storage_that_unpacks_to_much_more_than_its_file_is_a_bomb(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.zeros(20 << 20)}, tmp_path / "a.pt")  # 80 MB
+    with zipfile.ZipFile(tmp_path / "a.pt") as z, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as b:
+        for name in z.namelist():
+            b.writestr(name, z.read(name))
+    weight = read_weights(tmp_path / "b.pt")["w"]
+    with pytest.raises(ArtifactError, match="unpacks to"):
+        weight.load()
+
+
 def test_arrays_of_an_npz(tmp_path: Path) -> None:
     arrays = {"w": np.arange(12, dtype=np.float32).reshape(3, 4), "f": np.asfortranarray(np.ones((2, 3)) * [[1], [2]])}
     arrays["big"] = np.arange(4, dtype=">i4")
