@@ -217,7 +217,7 @@ def _about_code(code: SourceCode | None, path: Path) -> list[Finding]:
             Finding(
                 NO_COMMIT,
                 "warning",
-                "the commit of the code is not known: the release lies in no git tree",
+                "the commit of the code is not known: the release lies in no git tree, or git is not installed",
                 where=str(path),
                 remedy="name the git tree of the training code with --code",
             )
