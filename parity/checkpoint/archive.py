@@ -6,12 +6,13 @@ than its compression allows. Entries that are stored without compression (all of
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parity.artifact import recognize
+from parity.artifact import recognize, unopened_zip
 from parity.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 MAX_DEFLATE_RATIO = 1032  # what the format can reach (zlib technical details)
 MAX_INFLATED = 1 << 30  # of one compressed entry; torch compresses source code only
+MAX_UNPACKED = 64 << 20  # of a compressed tensor in a file that is less than a quarter of this: more is a bomb
 MAX_ENTRIES = 1_000_000
 REMEDY = "it is truncated or corrupt: export or fetch it again"
+CHUNK = 1 << 20
 _LOCAL_HEADER = 30
 
 
@@ -38,8 +41,8 @@ class Archive:
             self._size = self.path.stat().st_size
             with zipfile.ZipFile(self.path) as z:
                 listed = z.infolist()
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, IndexError, OverflowError) as e:
-            raise ArtifactError(f"{path}: a zip archive that cannot be opened ({e})", remedy=REMEDY) from None
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, IndexError, OverflowError, struct.error) as e:
+            raise unopened_zip(self.path, e) from None
         except OSError as e:
             recognize(path)  # names the usual reasons
             raise ArtifactError(f"{path}: cannot be read: {e.strerror or e}") from None
@@ -72,12 +75,18 @@ class Archive:
         """
         info = self._info(name)
         self._check_claim(info, limit)
+        if _is_stored(info):
+            data = self._stored(info, info.file_size)
+            if zlib.crc32(data) != info.CRC:
+                raise ArtifactError(f"{self.path}: the entry {name!r} has another checksum", remedy=REMEDY)
+            return data
+        self._data_offset(info)
         try:
             with zipfile.ZipFile(self.path) as z, z.open(info) as f:
                 data = f.read(info.file_size)
                 f.read(1)  # reading to the end verifies the checksum
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as e:
-            raise ArtifactError(f"{self.path}: the entry {name!r} cannot be read ({e})", remedy=REMEDY) from None
+            raise self._unreadable(name, e) from None
         if len(data) != info.file_size:
             raise ArtifactError(
                 f"{self.path}: the entry {name!r} holds {len(data)} bytes",
@@ -85,6 +94,23 @@ class Archive:
                 remedy=REMEDY,
             )
         return data
+
+    def head(self, name: str, n: int) -> bytes:
+        """Return the first ``n`` bytes of an entry, or all of a shorter one; its checksum is not verified.
+
+        Raises:
+            ArtifactError: as `read`.
+        """
+        info = self._info(name)
+        self._check_claim(info, self._size * MAX_DEFLATE_RATIO)
+        if _is_stored(info):
+            return self._stored(info, min(n, info.file_size))
+        self._data_offset(info)
+        try:
+            with zipfile.ZipFile(self.path) as z, z.open(info) as f:
+                return f.read(n)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as e:
+            raise self._unreadable(name, e) from None
 
     def map(self, name: str) -> Array:
         """Return an entry as a read-only 1-D array of bytes; stored entries are mapped, not copied.
@@ -95,18 +121,47 @@ class Archive:
         import numpy as np
 
         info = self._info(name)
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            return np.frombuffer(self.read(name), dtype=np.uint8)
+        if not _is_stored(info):
+            limit = min(MAX_INFLATED, max(MAX_UNPACKED, 4 * self._size))
+            return np.frombuffer(self.read(name, limit), dtype=np.uint8)
         if info.file_size == 0:
             return np.empty(0, dtype=np.uint8)
         offset = self._data_offset(info)
         mapped = np.memmap(self.path, dtype=np.uint8, mode="r", offset=offset, shape=(info.file_size,))
         return mapped.view(np.ndarray)
 
+    def other_checksums(self) -> list[str]:
+        """Return the names of stored entries whose bytes do not have the checksum that the index states.
+
+        They are corrupt, or were written without checksums (``torch.serialization.set_crc32_options(False)``); torch
+        itself does not look.
+        """
+        found = []
+        for name, info in self._entries.items():
+            if _is_stored(info):
+                data, crc = self.map(name), 0
+                for start in range(0, data.size, CHUNK):
+                    crc = zlib.crc32(data[start : start + CHUNK].data, crc)
+                found += [name] if crc != info.CRC else []
+        return found
+
     def _info(self, name: str) -> zipfile.ZipInfo:
         if name not in self._entries:
             raise ArtifactError(f"{self.path}: the archive has no entry {name!r}", remedy=REMEDY)
         return self._entries[name]
+
+    def _unreadable(self, name: str, reason: Exception) -> ArtifactError:
+        return ArtifactError(f"{self.path}: the entry {name!r} cannot be read ({str(reason)[:200]})", remedy=REMEDY)
+
+    def _stored(self, info: zipfile.ZipInfo, n: int) -> bytes:
+        """Return the first ``n`` bytes of a stored entry, without opening the archive's index once more."""
+        try:
+            offset = self._data_offset(info)
+            with self.path.open("rb") as f:
+                f.seek(offset)
+                return f.read(n)
+        except OSError as e:
+            raise ArtifactError(f"{self.path}: cannot be read: {e.strerror or e}") from None
 
     def _check_claim(self, info: zipfile.ZipInfo, limit: int) -> None:
         stored = info.compress_type == zipfile.ZIP_STORED
@@ -124,20 +179,30 @@ class Archive:
             )
 
     def _data_offset(self, info: zipfile.ZipInfo) -> int:
-        """Return where the bytes of a stored entry begin; its local header and size must lie inside the file."""
-        with self.path.open("rb") as f:
-            f.seek(info.header_offset)
-            header = f.read(_LOCAL_HEADER)
+        """Return where the bytes of an entry begin; its local header and size must lie inside the file."""
+        header = b""
+        if 0 <= info.header_offset < self._size:
+            with self.path.open("rb") as f:
+                f.seek(info.header_offset)
+                header = f.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
             raise ArtifactError(
                 f"{self.path}: the entry {info.filename!r} has no header where it should", remedy=REMEDY
             )
         name, extra = int.from_bytes(header[26:28], "little"), int.from_bytes(header[28:30], "little")
+        if name != len(info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")):
+            raise ArtifactError(f"{self.path}: the entry {info.filename!r} has another name there", remedy=REMEDY)
         offset = info.header_offset + _LOCAL_HEADER + name + extra
-        if offset + info.file_size > self._size:
+        claimed = max(info.file_size, info.compress_size) if _is_stored(info) else info.compress_size
+        if offset + claimed > self._size:
             raise ArtifactError(
-                f"{self.path}: the entry {info.filename!r} claims {info.file_size} bytes from byte {offset} on",
-                expected=f"a file of at least {offset + info.file_size} bytes, not {self._size}",
+                f"{self.path}: the entry {info.filename!r} claims {claimed} bytes from byte {offset} on",
+                expected=f"a file of at least {offset + claimed} bytes, not {self._size}",
                 remedy=REMEDY,
             )
         return offset
+
+
+def _is_stored(info: zipfile.ZipInfo) -> bool:
+    """Whether an entry's bytes lie in the archive as they are: not compressed, not encrypted."""
+    return info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1

@@ -95,7 +95,7 @@ class _Entry:
         self._archive, self._name = archive, name
 
     def find(self, key: str, claimed: int) -> Storage:
-        return Storage(self._archive.size(self._name), partial(self._archive.map, self._name))
+        return Storage(self._archive.size(self._name), partial(self._archive.map, self._name), name=self._name)
 
 
 def _weight(archive: Archive, folder: str, name: str, entry: Any) -> Weight | None:
@@ -117,4 +117,4 @@ def _weight(archive: Archive, folder: str, name: str, entry: Any) -> Weight | No
     weight = tensor_of(Record("torch._utils._rebuild_tensor_v3", args), name, _Entry(archive, place), where)
     if weight is None:
         return None
-    return Weight(name, weight.shape, weight.dtype, weight.load, statistics=is_statistics(name))
+    return Weight(name, weight.shape, weight.dtype, weight.load, statistics=is_statistics(name), place=weight.place)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parity.checkpoint.pickle import Global, Persistent, Record
-from parity.checkpoint.weight import Weight
+from parity.checkpoint.weight import Place, Weight
 from parity.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Storage:
     size: int
     read: Callable[[], Array]
     big_endian: bool = False
+    name: str = ""  # unique in its file
 
 
 class Storages(Protocol):
@@ -155,7 +156,9 @@ def _rebuild(record: Record, name: str, storages: Storages, where: str) -> Weigh
     def load() -> Array:
         return _view(storage, start, tuple(shape), tuple(strides), numpy_dtype, where)
 
-    return Weight(name, tuple(shape), dtype, load)
+    reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1 if math.prod(shape) else 0
+    place = Place(storage.name, start, start + reach * itemsize, tuple(strides))
+    return Weight(name, tuple(shape), dtype, load, place=place)
 
 
 def element_size(storage: str) -> int:

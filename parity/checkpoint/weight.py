@@ -27,6 +27,16 @@ class Quantization:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where in its file a tensor's values lie: bytes ``start`` to ``stop`` of a buffer that other tensors may share."""
+
+    storage: str
+    start: int
+    stop: int
+    strides: tuple[int, ...]  # in elements
+
+
+@dataclass(frozen=True, slots=True)
 class Weight:
     """One tensor, read when `array` is asked for and not kept.
 
@@ -37,6 +47,7 @@ class Weight:
         tree: the weight set inside the file that it belongs to (``model``, ``ema_model``), "" where there is one only.
         statistics: whether it is a normalizer's mean, scale or count rather than something that was learned.
         quantization: how to read integers as numbers, where the file says.
+        place: where its values lie, where the format lets tensors share memory (torch's own files).
     """
 
     name: str
@@ -46,6 +57,7 @@ class Weight:
     tree: str = ""
     statistics: bool = False
     quantization: Quantization | None = field(default=None, repr=False, compare=False)
+    place: Place | None = field(default=None, repr=False, compare=False)
 
     @property
     def array(self) -> Array:

@@ -42,7 +42,7 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
     baseline = None if options["baseline"] is None else _read_baseline(options["baseline"])
     _spare(options["record"])
     again = rejudge(read_json(options["source"]), config) if options["source"] else None  # before a folder is emptied
-    out = options["out"] or Path("reports") / _folder_name(config.release.name)
+    out = options["out"] or Path("reports") / folder_name(config.release.name)
     report: dict[str, Any]
     timings: dict[str, Any]
     with OutputFolder(out, partial=filtered) as held:
@@ -108,7 +108,8 @@ def _from_here(base: Path, given: str) -> str:
     return str(plain if plain.resolve() == path.resolve() else path)
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
+    """Return the name of a release as one that a folder can have."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "release"
 
 

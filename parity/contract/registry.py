@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from parity.artifact import Artifact, recognize
+from parity.checkpoint.torch_file import read_torch_file
 from parity.contract.model import Contract
 from parity.errors import ArtifactError, UsageError
 
@@ -66,6 +67,8 @@ def read_contract(path: str | Path | Artifact) -> Contract:
     for reader in readers():
         if reader.matches(artifact):
             return reader.read(artifact)
+    if artifact.kind == "checkpoint":
+        read_torch_file(artifact.path)  # raises where it is damaged or a whole workspace, and says so
     raise ArtifactError(
         f"{artifact.path}: recognized as {artifact.kind}, which describes no policy that parity can read",
         expected="ONNX, TorchScript, .pt2, a LeRobot folder or config, a Hydra, shape_meta or deployment YAML",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from bench_listing import FORMATS, SIZE, listed
 from bench_memory import compare, make_pair
 
 LIMIT_MB = 400
@@ -28,3 +29,10 @@ def test_two_files_of_2_gb_under_400_mb(tmp_path: Path) -> None:
     found = compare(make_pair(tmp_path, 2 << 30))
     assert found["diff"]["compared"] == (2 << 30) // 4
     assert found["peak_mb"] < LIMIT_MB
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_listing_2_gb_of_weights_takes_no_more_memory_than_its_index(tmp_path: Path, name: str) -> None:
+    found = listed(FORMATS[name](tmp_path / "weights", SIZE))
+    assert found["tensors"] == 2000
+    assert found["peak_mb"] <= 100
