@@ -26,7 +26,14 @@ from parity.runner.base import Failure, RunnerSpec
 from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
 
-HASHED_ALIKE = ("onnx", "torchscript", "pt2", "openvino", "command")  # kinds whose worker hashes as `digest` does
+HASHED_ALIKE = (
+    "onnx",
+    "torchscript",
+    "pt2",
+    "openvino",
+    "command",
+    "checkpoint",
+)  # kinds whose worker hashes as `digest` does
 
 
 @dataclass(slots=True)
