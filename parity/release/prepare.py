@@ -26,6 +26,7 @@ from parity.runner.base import Failure, RunnerSpec
 from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
 
+FOLDER_NOISE = ("noise", "step_noise")  # what the worker hands to lerobot's sampler, see worker/torch_lerobot.py
 HASHED_ALIKE = (
     "onnx",
     "torchscript",
@@ -154,9 +155,18 @@ def _joint(reference: Side, candidates: Sequence[Side], table: ContractTable) ->
     if known:
         contract = with_siblings(contract)
         findings += [f for f in contract.findings if f not in findings and f.code.startswith("INSP")]
-    inputs = _told(contract.inputs, table.inputs)
+    inputs = _told((*contract.inputs, *_noise(contract, reference, candidates)), table.inputs)
     outputs = _told(contract.outputs, table.outputs)
     return replace(contract, inputs=inputs, outputs=outputs), findings
+
+
+def _noise(contract: Contract, reference: Side, candidates: Sequence[Side]) -> list[TensorSpec]:
+    """Return the noise that candidates take, where the reference is a LeRobot folder: lerobot takes it in, if given."""
+    if not contract.inputs or reference.artifact is None or reference.artifact.kind != "folder":
+        return []
+    declared = [s.contract.input(n) for s in candidates if s.contract is not None for n in s.noise if n in FOLDER_NOISE]
+    found = {t.name: replace(t, role="noise") for t in declared if t is not None}
+    return [t for name, t in found.items() if contract.input(name) is None]
 
 
 def _told(specs: Sequence[TensorSpec], table: Mapping[str, InputTable]) -> tuple[TensorSpec, ...]:
