@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import Any
 
 from parity.checkpoint.weight import Weight
@@ -34,8 +35,10 @@ IMAGE = (72, 96)  # rows and columns of the depth image, which no weight tells
 HEAD = "aux_decoder"
 SLOPES = (0.01, 0.05, 0.1, 0.2)  # of the leaky ReLU after convolutions
 MAX_IMAGE = 4096
+MAX_CONVOLUTIONS = 6
 
 _CONV = re.compile(r"^conv(\d)$")
+_BESIDE = re.compile(rf"^(critic|{HEAD})\.|^(std|log_?std)$|\.num_batches_tracked$")
 _FULL = re.compile(r"^fc(\d)$")
 
 
@@ -64,17 +67,20 @@ def vision_actor(held: Weights, image: tuple[int, int] = IMAGE) -> Actor | None:
         linear(held, from_image, of="image", into="image"),
         linear(held, from_state, of="state", into="state"),
         {"op": "add", "of": ["image", "state"], "into": "features"},
-        {"op": "activate", "name": {"option": "fused_activation"}, "of": "features", "into": "features"},
+        {"op": "activate", "name": {"option": "fused_activation"}, "slope": {"option": "slope"}, **_at("features")},
         {"op": "copy", "of": "features", "into": "x"},
         *perceptron(held, "actor", actor, "activation"),
     ]
+    taken = {n for s in steps for n in s.get("weights", {}).values()}
+    if any(w.name not in taken and not _BESIDE.search(k) for k, w in held.items()):
+        return None  # something else takes part
     options: dict[str, tuple[Any, ...]] = {
         "geometry": geometry or ((),),
         "fused_activation": ("lrelu", "relu", "elu", "tanh"),
         "slope": SLOPES,
         **({"activation": ACTIVATIONS} if len(actor) > 1 else {}),
     }
-    missing = () if geometry else (f"no even strides turn {image[0]}×{image[1]} into {wide.shape[1]} features",)
+    missing = () if geometry else (f"no usual strides turn {image[0]}×{image[1]} into {wide.shape[1]} features",)
     return Actor(
         f"VisionActorCritic: state of {state}, image of {image[0]}×{image[1]}, {fused} features, MLP {sizes(actor)}",
         tuple(steps),
@@ -138,6 +144,11 @@ def classifier(held: Weights) -> Actor | None:
     )
 
 
+def _at(name: str) -> dict[str, str]:
+    """Return the part of a step that says that it takes and makes the value called ``name``."""
+    return {"of": name, "into": name}
+
+
 def _layers(held: Weights, rank: int) -> list[tuple[str, Weight]]:
     """Return the layers with a weight of so many axes that are neither the actor's, the critic's nor the head's."""
     return [
@@ -154,7 +165,7 @@ def _named(held: Weights, name: str) -> dict[str, str]:
 
 def _convolution(held: Weights, name: str, weight: Weight, i: int) -> list[Step]:
     """Return a convolution with its batch norm, which follows it in a ``Sequential``, and the leaky ReLU."""
-    place = {"of": "image", "into": "image"}
+    place = _at("image")
     steps: list[Step] = [
         {
             "op": "conv",
@@ -176,15 +187,17 @@ def _convolution(held: Weights, name: str, weight: Weight, i: int) -> list[Step]
 def _geometries(
     convolutions: Sequence[tuple[str, Weight]], image: tuple[int, int], flat: int
 ) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
-    """Return the strides and paddings that turn the image into ``flat`` features: the same for every convolution.
+    """Return the strides and paddings that turn the image into ``flat`` features.
 
-    A padding is none, or half the kernel.
+    Strides are from 4 to 1 and grow nowhere; paddings are none, or half of each kernel.
     """
     kernels = [w.shape[2] for _, w in convolutions]
+    if len(kernels) > MAX_CONVOLUTIONS:
+        return ()
     found = []
-    for stride in (1, 2, 3, 4):
+    for strides in combinations_with_replacement((4, 3, 2, 1), len(kernels)):
         for half in (False, True):
-            geometry = (stride,) * len(kernels), tuple(k // 2 if half else 0 for k in kernels)
+            geometry = strides, tuple(k // 2 if half else 0 for k in kernels)
             if flattened(kernels, geometry, image) * convolutions[-1][1].shape[0] == flat:
                 found.append(geometry)
     return tuple(found)

@@ -119,10 +119,12 @@ def _rebuilt(how: Mapping[str, Any], where: str, candidate: str | None) -> Findi
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return "strides" if name == "geometry" else name.replace("_", " ")
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):  # strides and paddings
+        return " with paddings ".join(" ".join(str(n) for n in part) for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
