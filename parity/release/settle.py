@@ -19,7 +19,7 @@ from parity.contract.actor_config import read_actor
 from parity.errors import ParityError
 from parity.provenance.compare_weights import is_informative, same_values, squeezed
 from parity.release.sides import Side
-from parity.runner.base import Failure, RunResult, Session
+from parity.runner.base import Failure, RunResult
 from parity.runner.rebuilt import Chosen
 from parity.tensor import Block, stack
 
@@ -31,6 +31,7 @@ FITS = 0.05  # of the largest output
 APART = 4.0  # times as far must the next choice be
 TINY = 1e-5  # differences below it are rounding: choices this near both are the same function here
 PROBES = 4  # cases that are tried
+KEPT = 24  # choices that are tried on all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,19 +143,25 @@ def _distances(prepared: Prepared, live: Live, partner: Live) -> list[Tried]:
     block = _probes(prepared, live.side, partner.side)
     if block is None or live.session is None:
         return []
-    wanted = run_block(prepared, partner, block)
-    if wanted.failure is not None:
-        return []
-    session: Session = live.session
-    tried = []
-    for i in range(len(_choices(live))):
-        live.session = Chosen(session, i, {})
-        result = run_block(prepared, live, block)
-        live.session = session
-        tried.append(Tried(i, _distance(wanted, result)))
-        if result.failure is not None and result.failure.kind in ("crash", "timeout", "memory", "interrupted"):
+    session, tried = live.session, [Tried(i, 0.0) for i in range(len(_choices(live)))]
+    for some in (_first(block), block):  # all choices on one case, the nearest few of them on all
+        wanted = run_block(prepared, partner, some)
+        if wanted.failure is not None:
             return []
-    return sorted(tried, key=lambda t: t.rel)
+        seen = []
+        for i in sorted(t.choice for t in tried[:KEPT] if some is block) or range(len(tried)):
+            live.session = Chosen(session, i, {}, "one_thread")  # small and many: threads would wait for one another
+            result = run_block(prepared, live, some)
+            live.session = session
+            seen.append(Tried(i, _distance(wanted, result)))
+            if result.failure is not None and result.failure.kind in ("crash", "timeout", "memory", "interrupted"):
+                return []
+        tried = sorted(seen, key=lambda t: t.rel) + (tried[KEPT:] if some is block else [])
+    return tried
+
+
+def _first(block: Block) -> Block:
+    return Block(block.ids[:1], {n: a[:1] for n, a in block.inputs.items()})
 
 
 def _probes(prepared: Prepared, *sides: Side) -> Block | None:

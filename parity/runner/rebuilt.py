@@ -60,11 +60,12 @@ def described(actor: Actor) -> dict[str, Any]:
 class Chosen:
     """A session that runs one of the choices of a rebuilt actor; see `parity.runner.base.Session`.
 
-    ``how`` tells what was chosen and why; it is in ``info.environment["rebuilt"]``.
+    ``how`` tells what was chosen and why; it is in ``info.environment["rebuilt"]``. ``base`` is what runs for the
+    variant ``base``.
     """
 
-    def __init__(self, session: Session, choice: int, how: dict[str, Any]) -> None:
-        self._session, self._choice, self._how = session, choice, how
+    def __init__(self, session: Session, choice: int, how: dict[str, Any], base: Variant = "base") -> None:
+        self._session, self._choice, self._how, self._base = session, choice, how, base
         self.info = self._told()
 
     def _told(self) -> SessionInfo:
@@ -76,7 +77,7 @@ class Chosen:
         self, block: Block, variant: Variant = "base", *, repeat: bool = False, progress: Progress | None = None
     ) -> RunResult:
         """Run the block with the choice; see `parity.runner.base.Session.run`."""
-        name: Any = f"{variant}@{self._choice}"
+        name: Any = f"{self._base if variant == 'base' else variant}@{self._choice}"
         result = self._session.run(block, name, repeat=repeat, progress=progress)
         self.info = self._told()
         return result
