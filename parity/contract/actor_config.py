@@ -21,7 +21,10 @@ from parity.errors import ArtifactError, UsageError
 
 YAML = (".yaml", ".yml")
 GIVEN = "`kwargs` in parity.toml"
-NO_ACTOR = "weights alone do not run: name the function that builds the policy, `package.module:factory`"
+NO_ACTOR = (
+    "weights alone do not run: write a function that builds the policy and loads its weights; "
+    "give package.module:function"
+)
 
 
 def read_actor(path: Path, kwargs: Mapping[str, Any] | None = None) -> Actor:

@@ -133,10 +133,12 @@ def _layer(torch: Any, step: dict[str, Any], held: dict[str, Any]) -> Any:
         layer = nn.BatchNorm2d(held["running_mean"].shape[0], affine="weight" in held)
     else:
         layer = (nn.LSTM if op == "lstm" else nn.GRU)(step["input"], step["hidden"], step["layers"])
-    answer = layer.load_state_dict(held, strict=False)
-    lacking = [k for k in answer.missing_keys if k != "num_batches_tracked"]
-    if lacking or answer.unexpected_keys:
-        raise Refused("load", "layer {}: {} do not fit".format(step["name"], lacking or answer.unexpected_keys))
+    if op == "batch_norm":
+        held = dict(held, num_batches_tracked=torch.tensor(0))  # counts in train mode only
+    try:
+        layer.load_state_dict(held)
+    except RuntimeError as e:
+        raise Refused("load", "layer {}: its weights do not fit: {}".format(step["name"], e)) from None
     return layer
 
 
