@@ -4,13 +4,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
+# The training environment's interpreter, with the real lerobot; kept outside of the checkout it serves many of them.
+LEROBOT_VENV ?= .venv-lerobot
+LEROBOT_ENV  := tests/lerobot_env
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types tests demo lowest bench soak clean
+.PHONY: help setup test lint types tests demo lowest bench soak lerobot-venv clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
 
 setup: $(STAMP)  ## make .venv with everything that the checks need
 
@@ -55,6 +58,20 @@ bench: $(STAMP)  ## measured speed, side by side with its peers, one process
 soak: $(STAMP)  ## slow fuzzing and memory runs
 	$(BIN)/python -m pytest -n $(JOBS) -m soak tests
 
+lerobot-venv: $(LEROBOT_VENV)/.installed  ## an interpreter with the real lerobot, for the tests that run LeRobot folders
+
+# torch and torchvision are pinned for the CPU; lerobot's own dependencies ask for CUDA, so it comes without them.
+$(LEROBOT_VENV)/.installed: $(LEROBOT_ENV)/constraints.txt $(LEROBOT_ENV)/requirements.txt $(LEROBOT_ENV)/torchvision_on_cpu.py
+	test -x $(LEROBOT_VENV)/bin/python || $(PYTHON) -m venv $(LEROBOT_VENV)
+	$(LEROBOT_VENV)/bin/python -m pip install -q -c $(LEROBOT_ENV)/constraints.txt torch
+	$(LEROBOT_VENV)/bin/python -m pip install -q -c $(LEROBOT_ENV)/constraints.txt --no-deps torchvision lerobot
+	$(LEROBOT_VENV)/bin/python -m pip install -q -c $(LEROBOT_ENV)/constraints.txt -r $(LEROBOT_ENV)/requirements.txt
+	site=$$($(LEROBOT_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+		cp $(LEROBOT_ENV)/torchvision_on_cpu.py "$$site" && \
+		echo 'import torchvision_on_cpu' > "$$site/torchvision_on_cpu.pth"
+	$(LEROBOT_VENV)/bin/python -c 'from lerobot.policies import factory'
+	touch $@
+
 clean:  ## remove what was built, the environment too
-	rm -rf $(VENV) $(VENV)-lowest build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(VENV)-lowest .venv-lerobot build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

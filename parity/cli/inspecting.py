@@ -108,6 +108,11 @@ def facts(contract: Contract) -> Iterator[str]:
             yield f"range of {t.name}: {t.range.kind}, from {source_of(contract, t.range)}"
     if contract.precision:
         yield f"precision: {contract.precision}"
+    if "actor" in contract.metadata:
+        yield f"rebuilt from its weights: {clean(contract.metadata['actor'], WORDS)}"
+        left = " and ".join(str(name).replace("_", " ") for name in contract.metadata.get("open", ()))
+        if left:
+            yield f"the weights do not say: {left}; `compare` tries what fits, `kwargs` in parity.toml says it"
     for name, fact in robot_facts(contract).items():
         listed = ", ".join(v if isinstance(v, str) else f"{v:g}" for v in fact[:4])
         yield f"{CONCEPTS[name].words}: {listed}" + (f", … ({len(fact)})" if len(fact) > 4 else "")

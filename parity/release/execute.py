@@ -21,6 +21,7 @@ from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
 from parity.release.prepare import Prepared
 from parity.release.recordings import link_recording
+from parity.release.settle import settle
 from parity.release.sides import Side
 from parity.release.state import SEQUENCE
 from parity.release.worst import find_worst
@@ -65,6 +66,7 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
         try:
             opening = [pool.submit(_open, prepared, side, folder, exits) for side in sides]
             lives = [job.result() for job in opening]
+            settle(prepared, lives)
             _run_all(prepared, lives, pool, report)
         except KeyboardInterrupt:
             _interrupted(sides, lives, folder)

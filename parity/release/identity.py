@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = {"threads": 2}
 NO_EFFECT = ("cwd", "load_timeout_s", "allow_fallback")  # options that change no number
-BUILT = ("factory", "folder")  # kinds that keyword arguments reach
+BUILT = ("factory", "folder", "checkpoint")  # kinds that keyword arguments reach
 EXECUTED = ("torch", "openvino")  # runners for which a device is chosen
 
 

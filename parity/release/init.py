@@ -12,13 +12,21 @@ from pathlib import Path
 from parity.artifact import Artifact, recognize
 from parity.contract import Contract, read_contract
 from parity.contract.adapter import infer_adapter
+from parity.contract.checkpoint import holds_actor
 from parity.contract.join import join
 from parity.contract.recurrent import keeps_state, state_pairs, without_state
 from parity.contract.toml_text import toml_key, toml_string
 from parity.errors import ArtifactError, UsageError
 from parity.release.sides import RUNNER_OF
 
-TORCH_SIDE = ("torchscript", "pt2", "factory", "folder", "trace")  # where a policy was trained, or was recorded
+TORCH_SIDE = (
+    "torchscript",
+    "pt2",
+    "factory",
+    "folder",
+    "trace",
+    "checkpoint",
+)  # where a policy was trained, or was recorded
 SHORT = {"onnx": "ort", "openvino": "openvino", "trace": "recorded", "folder": "lerobot"}
 PLAIN_NAMES = {"policy", "model", "actor", "best", "last", "final", "exported"}
 MAX_ENTRIES = 2000  # of a folder that are looked at
@@ -74,7 +82,7 @@ def _expand(path: Path) -> list[Artifact]:
     """Return the artifact at ``path``, or those inside a folder that is none itself."""
     artifact = recognize(path)
     if artifact.kind == "folder" and not (path / "config.json").is_file():
-        return [a for a in map(_recognized, _entries(path)) if a is not None and a.kind in RUNNER_OF]
+        return [a for a in map(_recognized, _entries(path)) if a is not None and a.kind in RUNNER_OF and _runs(a)]
     if artifact.kind not in RUNNER_OF or artifact.kind == "npz":
         raise UsageError(
             f"{path}: a file of kind {artifact.kind} does not run by itself",
@@ -89,6 +97,10 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(p for p, _ in zip(folder.iterdir(), range(MAX_ENTRIES), strict=False) if p.is_file())
     except OSError as e:
         raise ArtifactError(f"{folder}: cannot be read: {e.strerror or e}") from None
+
+
+def _runs(artifact: Artifact) -> bool:
+    return artifact.kind != "checkpoint" or holds_actor(artifact)
 
 
 def _recognized(path: Path) -> Artifact | None:

@@ -102,7 +102,8 @@ def judge(
     findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan), *gate.nothing_planned(prepared.plan)]
     for side in prepared.candidates:
         own = [r for r in rows if r["candidate"] == side.name]
-        findings += _candidate_findings(prepared, config, side.name, facts, own, classes[side.name])
+        more = _candidate_findings(prepared, config, side.name, facts, own, classes[side.name])
+        findings += [f for f in more if f.candidate is not None or f not in findings]  # of the reference: said once
     report = _report(prepared, config, facts, classes, rows, measures)
     show = relative_to(prepared.root)
     report["facts"] = show(report["facts"])

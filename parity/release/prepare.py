@@ -12,7 +12,6 @@ from parity.cases.layout import batch_axis
 from parity.contract import Contract
 from parity.contract.adapter import Adapter, infer_adapter
 from parity.contract.join import join, with_siblings
-from parity.contract.noise import with_noise
 from parity.contract.recurrent import keeps_state
 from parity.errors import ParityError, UsageError
 from parity.finding import Finding
@@ -27,7 +26,15 @@ from parity.runner.base import Failure, RunnerSpec
 from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
 
-HASHED_ALIKE = ("onnx", "torchscript", "pt2", "openvino", "command")  # kinds whose worker hashes as `digest` does
+FOLDER_NOISE = ("noise", "step_noise")  # what the worker hands to lerobot's sampler, see worker/torch_lerobot.py
+HASHED_ALIKE = (
+    "onnx",
+    "torchscript",
+    "pt2",
+    "openvino",
+    "command",
+    "checkpoint",
+)  # kinds whose worker hashes as `digest` does
 
 
 @dataclass(slots=True)
@@ -148,11 +155,18 @@ def joint_contract(reference: Side, candidates: Sequence[Side], table: ContractT
     if known:
         contract = with_siblings(contract)
         findings += [f for f in contract.findings if f not in findings and f.code.startswith("INSP")]
-    if any(t.role == "noise" for c in known[1:] for t in c.inputs):
-        contract = with_noise(contract)
-    inputs = _told(contract.inputs, table.inputs)
+    inputs = _told((*contract.inputs, *_noise(contract, reference, candidates)), table.inputs)
     outputs = _told(contract.outputs, table.outputs)
     return replace(contract, inputs=inputs, outputs=outputs), findings
+
+
+def _noise(contract: Contract, reference: Side, candidates: Sequence[Side]) -> list[TensorSpec]:
+    """Return the noise that candidates take, where the reference is a LeRobot folder: lerobot takes it in, if given."""
+    if not contract.inputs or reference.artifact is None or reference.artifact.kind != "folder":
+        return []
+    taken = [(s, t) for s in candidates if s.contract is not None for t in s.contract.inputs if t.name in FOLDER_NOISE]
+    found = {t.name: replace(t, role="noise") for s, t in taken if t.role == "noise" or t.name in s.noise}
+    return [t for name, t in found.items() if contract.input(name) is None]
 
 
 def _told(specs: Sequence[TensorSpec], table: Mapping[str, InputTable]) -> tuple[TensorSpec, ...]:

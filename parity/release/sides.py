@@ -9,6 +9,7 @@ from typing import Any
 
 from parity.artifact import Artifact, digest, file_digest, recognize
 from parity.contract import Contract, read_contract
+from parity.contract.checkpoint import actor_contract
 from parity.errors import ArtifactError, ParityError, UsageError
 from parity.release.config import CandidateTable, RunnerTable
 from parity.release.identity import identity_of
@@ -20,6 +21,7 @@ RUNNER_OF: Mapping[str, str] = {
     "pt2": "torch",
     "factory": "torch",
     "folder": "torch",
+    "checkpoint": "torch",
     "openvino": "openvino",
     "trace": "recorded",
     "npz": "recorded",
@@ -125,7 +127,7 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
 def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
     artifact = recognize(spec.path, foreign=_foreign(spec.runner)) if spec.path else None
     spec = _runner_named(spec, artifact)
-    contract = _contract(artifact, spec.runner) if artifact and spec.runner != "command" else None
+    contract = _contract(artifact, spec) if artifact and spec.runner != "command" else None
     if artifact and artifact.kind == "factory":
         sha, size = factory_digest(str(artifact.path), Path(str(spec.options["cwd"])))
     elif artifact:
@@ -150,13 +152,15 @@ def _checkpoint(path: str | None, root: Path) -> Weights | None:
         raise UsageError(f"[reference] checkpoint: {e.message}", expected=e.expected, remedy=e.remedy) from None
 
 
-def _contract(artifact: Artifact, runner: str) -> Contract | None:
+def _contract(artifact: Artifact, spec: RunnerSpec) -> Contract | None:
     if artifact.kind in UNREAD:
         return None
     try:
+        if artifact.kind == "checkpoint" and spec.runner == "torch":
+            return actor_contract(artifact, spec.kwargs)  # what runs is what can be rebuilt, not what training declares
         return read_contract(artifact)
     except ArtifactError:
-        if not _foreign(runner):
+        if not _foreign(spec.runner):
             raise
         return None
 
@@ -174,7 +178,7 @@ def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:
     if artifact.kind not in RUNNER_OF:
         raise UsageError(
             f"{artifact.path}: nothing here runs a file of kind {artifact.kind!r}",
-            expected="ONNX, TorchScript, .pt2, a LeRobot folder, package.module:factory, a trace or .npz",
+            expected="ONNX, TorchScript, .pt2, a LeRobot folder, a checkpoint, package.module:factory, a trace, .npz",
             remedy=_remedy(artifact.kind),
         )
     return replace(spec, runner=RUNNER_OF[artifact.kind])
@@ -182,7 +186,6 @@ def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:
 
 def _remedy(kind: str) -> str:
     return {
-        "checkpoint": "weights alone do not run: name the function that builds the policy, `package.module:factory`",
         "safetensors": "weights alone do not run: give the LeRobot folder or `package.module:factory`",
         "json": "a configuration alone does not run: `parity inspect` shows it",
         "yaml": "a configuration alone does not run: `parity inspect` shows it",

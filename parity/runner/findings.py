@@ -6,6 +6,8 @@ RUN003  the file holds state that was left over from a run
 RUN004  the runtime computes in another precision than it was asked for
 RUN005  nodes that only handle shapes ran on another provider than the one asked for
 RUN006  the graph's state goes in and out; parity kept it between calls
+REBUILD001  the actor was rebuilt from a checkpoint, and who told what its weights do not say
+REBUILD002  none of the ways to rebuild it fits the other side; the nearest was judged
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ class Told(Protocol):
 def session_findings(told: Told, where: str, candidate: str | None = None) -> Iterator[Finding]:
     """Yield what is to be said of the session that ran ``where``; ``candidate`` is None for the reference."""
     environment = told.environment
+    if environment.get("rebuilt") and "choices" not in environment:
+        yield _rebuilt(environment["rebuilt"], where, candidate)
     read = environment.get("kind") == "torchscript"  # its contract says this already, read from the program
     if environment.get("training_matters") and not read:
         yield Finding(
@@ -88,3 +92,49 @@ def session_findings(told: Told, where: str, candidate: str | None = None) -> It
             remedy="nothing, where they only handle shapes",
             candidate=candidate,
         )
+
+
+def _rebuilt(how: Mapping[str, Any], where: str, candidate: str | None) -> Finding:
+    """Return what is to be said of an actor that was rebuilt from a checkpoint."""
+    told, against = how.get("told", {}), how.get("against")
+    parts = [f"{_words(k)} {_value(v)} ({_source(k, told, how)})" for k, v in how.get("settled", {}).items()]
+    title = f"{where} was rebuilt from its weights: {how.get('actor')}"
+    title += "".join(f"; {p}" for p in parts)
+    evidence = {k: how[k] for k in ("settled", "told", "against", "tried", "rel", "next_rel", "notes") if k in how}
+    if against is None or how.get("fits"):
+        remedy = "nothing; `kwargs` in parity.toml says it otherwise"
+        return Finding(
+            "REBUILD001", "info", f"{title}.", where=where, evidence=evidence, remedy=remedy, candidate=candidate
+        )
+    return Finding(
+        "REBUILD002",
+        "warning",
+        f"{title}. None of {how.get('tried')} ways to rebuild it fits {against}, whose weights are others: "
+        f"the nearest, {how.get('rel'):.1e} of the largest output away, was judged.",
+        where=where,
+        evidence=evidence,
+        remedy="give the checkpoint that was exported; if this is the one, say how it is built with `kwargs`",
+        candidate=candidate,
+    )
+
+
+def _words(name: str) -> str:
+    return "strides" if name == "geometry" else name.replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):  # strides and paddings
+        return " with paddings ".join(" ".join(str(n) for n in part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _source(name: str, told: Mapping[str, str], how: Mapping[str, Any]) -> str:
+    """Return who told the value of an option."""
+    if name in told:
+        return told[name]
+    if how.get("against") is None:
+        return "nothing else is possible"
+    if not how.get("fits"):
+        return f"the nearest to {how['against']}"
+    further = "" if how.get("next_rel") is None else f", the next choice {how['next_rel']:.1e}"
+    return f"fits {how['against']}: {how['rel']:.1e} of the largest output{further}"

@@ -1,4 +1,4 @@
-"""Runs PyTorch policies: TorchScript, ``.pt2``, ``package.module:factory``, a LeRobot folder."""
+"""Runs PyTorch policies: TorchScript, ``.pt2``, ``package.module:factory``, a LeRobot folder, an actor's checkpoint."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from parity.errors import ArtifactError, ParityError
 from parity.runner.ahead import started_ahead
 from parity.runner.base import RunnerSpec, Session
 from parity.runner.options import check_options
+from parity.runner.rebuilt import rebuilt_request
 from parity.runner.session import worker_session
 
-_KINDS = ("torchscript", "pt2", "factory", "folder")
+_KINDS = ("torchscript", "pt2", "factory", "folder", "checkpoint")
 _OPTIONS = ("threads",)
 _SCRIPT = "run_torch.py"
 
@@ -52,12 +53,15 @@ def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
     if artifact.kind not in _KINDS:
         raise ArtifactError(
             f"{spec.path}: this is {artifact.kind}, which torch cannot run by itself",
-            expected="TorchScript, .pt2, a LeRobot folder, or package.module:factory",
+            expected="TorchScript, .pt2, a LeRobot folder, an actor's checkpoint, or package.module:factory",
             remedy="write a function that builds the policy and loads its weights; give package.module:function",
         )
     if artifact.kind == "folder" and not (artifact.path / "config.json").is_file():
         raise ArtifactError(f"{spec.path}: no config.json in it, so it is no LeRobot policy")
-    with worker_session(spec, workdir, _SCRIPT, {"kind": artifact.kind}) as session:
+    request = {"kind": artifact.kind}
+    if artifact.kind == "checkpoint":
+        request |= rebuilt_request(spec, workdir)
+    with worker_session(spec, workdir, _SCRIPT, request) as session:
         yield session
 
 

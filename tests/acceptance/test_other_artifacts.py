@@ -44,10 +44,10 @@ def test_missing_external_data_is_an_incomplete_artifact(corpus: Path, capfd: py
     assert "go2_diyleg_walk_policy.onnx.data" in text
 
 
-@pytest.mark.parametrize("path", ["booster_t1_ckpt10000_pass/model_10000.pth", "omz_samplenet_mismatch/samplenet.pth"])
-def test_weights_alone_do_not_run(corpus: Path, capfd: pytest.CaptureFixture[str], path: str) -> None:
+@pytest.mark.parametrize("path", ["ref_sd.pt", "lightning_plain.ckpt", "dp_workspace.ckpt"])
+def test_weights_of_no_actor_do_not_run(corpus: Path, capfd: pytest.CaptureFixture[str], path: str) -> None:
     right = corpus / "pairs" / "ogre_15af4916_pass" / "policy.onnx"
-    assert main(["compare", str(corpus / "pairs" / path), str(right)]) == 2
+    assert main(["compare", str(corpus / "made" / "checkpoints" / path), str(right)]) == 2
     assert "weights alone do not run" in capfd.readouterr().err
 
 

@@ -37,10 +37,14 @@ class TorchPolicy(Policy):
     def call(self, variant: str) -> Call:
         """Return the function that runs one variant."""
         torch = self.torch
+        variant, _, choice = variant.partition("@")  # of an actor rebuilt from a checkpoint
         torch.set_num_threads(1 if variant == "one_thread" else self.threads)
+        if variant == "float64" and self.double is None:
+            self.double = self._in_double()
+        if choice:
+            for target in filter(None, (self.loaded.target, self.double)):
+                target.choose(int(choice))
         if variant == "float64":
-            if self.double is None:
-                self.double = self._in_double()
             return self._double_caller()
         plain = self._caller(self.loaded.target)
         if variant != "no_optimization":

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parity.runner.worker import torch_lerobot
+    from parity.runner.worker import torch_lerobot, torch_rebuilt
     from parity.runner.worker.protocol import Refused, digest
     from parity.runner.worker.torch_loaded import Loaded, class_of, float_tensors, lowest
 else:
     import torch_lerobot
+    import torch_rebuilt
     from protocol import Refused, digest
     from torch_loaded import Loaded, class_of, float_tensors, lowest
 
@@ -29,7 +30,8 @@ def load(request: dict[str, Any]) -> Loaded:
     Raises:
         Refused: it cannot be loaded; the message says why.
     """
-    how = {"torchscript": _torchscript, "pt2": _pt2, "factory": _factory, "folder": torch_lerobot.load}
+    how = {"torchscript": _torchscript, "pt2": _pt2, "factory": _factory}
+    how.update(folder=torch_lerobot.load, checkpoint=torch_rebuilt.load)
     loaded: Loaded = how[request["kind"]](request)
     return loaded
 

@@ -1,0 +1,164 @@
+"""Rebuilds an actor from steps and weights that parity read from a checkpoint. Part of the stand-alone torch worker.
+
+A step is done on named values; ``x`` is the input at first and the actions at last. ``of`` names what it takes and
+``into`` what it makes, both ``x`` where absent:
+
+    linear, conv (stride, padding), batch_norm, lstm and gru (input, hidden, layers): with ``weights``
+    normalize (eps): ``(x - mean) / (std + eps)``
+    activate (name, slope of a leaky ReLU), pool (kind), slice (from, to), reshape (shape), flatten, add, copy
+
+A setting may be ``{"option": name}``, its value that of the choice, with ``at`` as the way into it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parity.runner.worker.protocol import Refused
+    from parity.runner.worker.torch_loaded import Loaded
+else:
+    from protocol import Refused
+    from torch_loaded import Loaded
+
+
+def load(request: dict[str, Any]) -> Loaded:
+    """Return the actor that the request describes; it computes what the first choice says until another is made."""
+    import numpy as np
+    import torch
+
+    with np.load(request["weights"], allow_pickle=False) as file:
+        weights = {n: torch.from_numpy(file[f"w{i}"]) for i, n in enumerate(request["names"])}
+    target = module(request["steps"], weights, request["choices"], request["gives"])
+    target.to(request.get("device") or "cpu").eval()
+    loaded = Loaded("checkpoint", target)
+    loaded.sha256 = request["sha256"]
+    loaded.keywords = ["obs"]
+    loaded.positional = True
+    loaded.training_flag = "eval"
+    loaded.precision = "float32"
+    loaded.environment.update(rebuilt=request["rebuilt"], choices=request["choices"])
+    return loaded
+
+
+def module(
+    steps: list[dict[str, Any]], weights: dict[str, Any], choices: list[dict[str, Any]], gives: list[str]
+) -> Any:
+    """Return the steps as a ``torch.nn.Module``: ``choose(i)`` makes a choice, ``reset()`` forgets its state."""
+    import torch
+
+    chosen = {"i": 0}  # not an attribute, which would be put back as state before every case
+
+    class Rebuilt(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleDict()
+            for i, step in enumerate(steps):
+                if "weights" in step:
+                    held = {k: weights[n] for k, n in step["weights"].items()}
+                    self.parts[str(i)] = _layer(torch, step, held)
+            self.memory: Any = None
+
+        def choose(self, i: int) -> None:
+            chosen["i"] = i
+
+        def reset(self) -> None:
+            self.memory = None
+
+        def setting(self, value: Any) -> Any:
+            if not isinstance(value, dict):
+                return value
+            found = choices[chosen["i"]][value["option"]]
+            for i in value.get("at", ()):
+                found = found[i]
+            return found
+
+        def forward(self, obs: Any) -> Any:
+            values = {"x": obs}
+            for i, step in enumerate(steps):
+                of = step.get("of", "x")
+                taken = [values[n] for n in of] if isinstance(of, list) else [values[of]]
+                values[step.get("into", "x")] = self.do(i, step, taken)
+            made = [values[n] for n in gives]
+            return made[0] if len(made) == 1 else tuple(made)
+
+        def do(self, i: int, step: dict[str, Any], taken: list[Any]) -> Any:
+            op, x = step["op"], taken[0]
+            f = torch.nn.functional
+            if op in ("linear", "batch_norm"):
+                return self.parts[str(i)](x)
+            if op == "conv":
+                layer = self.parts[str(i)]
+                stride, padding = self.setting(step["stride"]), self.setting(step["padding"])
+                return f.conv2d(x, layer.weight, layer.bias, stride=stride, padding=padding)
+            if op in ("lstm", "gru"):
+                out, self.memory = self.parts[str(i)](x.unsqueeze(0), self.memory)
+                return out.squeeze(0)
+            if op == "normalize":
+                held = self.parts[str(i)]
+                return (x - held.mean) / (held.std + self.setting(step["eps"]))
+            if op == "activate":
+                return _activate(f, self.setting(step["name"]), x, self.setting(step.get("slope", 0.01)))
+            if op == "pool":
+                return (f.max_pool2d if self.setting(step["kind"]) == "max" else f.avg_pool2d)(x, 2)
+            if op == "slice":
+                return x[:, step["from"] : step["to"]]
+            if op == "reshape":
+                return x.reshape(x.shape[0], *step["shape"])
+            if op == "flatten":
+                return x.flatten(1)
+            if op == "add":
+                return taken[0] + taken[1]
+            if op == "copy":
+                return x
+            raise Refused("load", f"no step is called {op!r}")
+
+    return Rebuilt()
+
+
+def _layer(torch: Any, step: dict[str, Any], held: dict[str, Any]) -> Any:
+    """Return the layer of a step with its weights in place."""
+    nn, op = torch.nn, step["op"]
+    if op == "normalize":
+        layer = nn.Module()
+        for name, tensor in held.items():
+            layer.register_buffer(name, tensor)
+        return layer
+    weight: Any = held.get("weight")
+    if op == "linear":
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in held)
+    elif op == "conv":
+        layer = nn.Conv2d(weight.shape[1], weight.shape[0], tuple(weight.shape[2:]), bias="bias" in held)
+    elif op == "batch_norm":
+        layer = nn.BatchNorm2d(held["running_mean"].shape[0], affine="weight" in held)
+    else:
+        layer = (nn.LSTM if op == "lstm" else nn.GRU)(step["input"], step["hidden"], step["layers"])
+    if op == "batch_norm":
+        held = dict(held, num_batches_tracked=torch.tensor(0))  # counts in train mode only
+    try:
+        layer.load_state_dict(held)
+    except RuntimeError as e:
+        raise Refused("load", "layer {}: its weights do not fit: {}".format(step["name"], e)) from None
+    return layer
+
+
+def _activate(f: Any, name: str, x: Any, slope: float) -> Any:
+    """Return the activation that rsl_rl calls ``name``, with torch's defaults but for the slope of ``lrelu``."""
+    if name == "lrelu":
+        return f.leaky_relu(x, slope)
+    if name == "identity":
+        return x
+    known = {
+        "elu": f.elu,
+        "relu": f.relu,
+        "tanh": f.tanh,
+        "selu": f.selu,
+        "swish": f.silu,
+        "gelu": f.gelu,
+        "mish": f.mish,
+        "softplus": f.softplus,
+        "sigmoid": f.sigmoid,
+    }
+    if name not in known:
+        raise Refused("load", f"no activation is called {name!r}")
+    return known[name](x)
