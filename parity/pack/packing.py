@@ -246,7 +246,7 @@ def _fields(
     report: Path | None,
 ) -> dict[str, Any]:
     against = [f.title for f in findings if f.code in (NO_COMMIT, DIRTY, NO_PASS)]
-    shown = [{**s.artifact_json(), "path": _relative(s.artifact_json()["path"], part)} for s in sides]
+    shown = [{**a, "path": _relative(a["path"], part)} for s in sides for a in s.artifacts_json()]
     return {
         "version": parity_version(),
         "release": name,
