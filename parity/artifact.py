@@ -38,6 +38,7 @@ Kind = Literal[
 
 _ZIP, _HDF5, _NPY, _LFS = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY", b"version https://git-lfs"
 _HEAD = 4096  # bytes that are read to recognize a file
+UNFINISHED = "it is still being saved, its saving was cut short, or it is truncated: wait, save or fetch it again"
 _YAML_LINE = re.compile(r"""\s*(?:(---|%YAML)(\s|$)|- |["']?[\w.$/-]+["']?\s*:(\s|$))""")
 # ModelProto's fields by number with their wire types: 0 a number, 2 bytes, text or a message.
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
@@ -117,6 +118,11 @@ def _kind(path: Path, head: bytes) -> Kind:
     kind = _text_kind(path, text) if text is not None else None
     if kind is not None:
         return kind
+    if len(head) >= 16 and not head.strip(b"\0"):
+        raise ArtifactError(
+            f"{path}: half-written: it begins with {len(head)} zero bytes, space that was reserved and never filled",
+            remedy=UNFINISHED,
+        )
     if path.suffix.lower() == ".onnx" or looks_like_onnx(head):
         return "onnx"  # the reader checks the rest
     raise ArtifactError(
@@ -190,10 +196,7 @@ def _zip_kind(path: Path) -> Kind:
         with zipfile.ZipFile(path) as z:
             names = z.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as e:
-        raise ArtifactError(
-            f"{path}: a zip archive that cannot be opened ({e})",
-            remedy="it is truncated or corrupt: export or fetch it again",
-        ) from None
+        raise unopened_zip(path, e) from None
     tails = {n.split("/", 1)[-1] for n in names}
     if "archive_format" in tails or any(t.startswith("models/") for t in tails):
         return "pt2"
@@ -208,6 +211,26 @@ def _zip_kind(path: Path) -> Kind:
     if "serialized_exported_program.json" in tails:
         return "pt2"
     raise ArtifactError(f"{path}: a zip archive of no known kind (holds {', '.join(names[:4]) or 'nothing'})")
+
+
+def unopened_zip(path: Path, reason: Exception) -> ArtifactError:
+    """Return the error about a zip archive that cannot be opened: half-written where its index is missing.
+
+    The index is written last, so a file that a trainer's thread did not finish, or that was cut, has none.
+    """
+    try:
+        has_index = zipfile.is_zipfile(path)
+    except (OSError, zipfile.BadZipFile, struct.error):
+        has_index = True
+    if has_index:
+        return ArtifactError(
+            f"{path}: a zip archive that cannot be opened ({reason})",
+            remedy="it is truncated or corrupt: export or fetch it again",
+        )
+    return ArtifactError(
+        f"{path}: half-written: a zip archive that cannot be opened: its index, written last, is not there",
+        remedy=UNFINISHED,
+    )
 
 
 def _hdf5_kind(path: Path) -> Kind:

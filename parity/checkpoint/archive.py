@@ -6,12 +6,13 @@ than its compression allows. Entries that are stored without compression (all of
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parity.artifact import recognize
+from parity.artifact import recognize, unopened_zip
 from parity.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Archive:
             self._size = self.path.stat().st_size
             with zipfile.ZipFile(self.path) as z:
                 listed = z.infolist()
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, IndexError, OverflowError) as e:
-            raise ArtifactError(f"{path}: a zip archive that cannot be opened ({e})", remedy=REMEDY) from None
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, IndexError, OverflowError, struct.error) as e:
+            raise unopened_zip(self.path, e) from None
         except OSError as e:
             recognize(path)  # names the usual reasons
             raise ArtifactError(f"{path}: cannot be read: {e.strerror or e}") from None
@@ -85,6 +86,20 @@ class Archive:
                 remedy=REMEDY,
             )
         return data
+
+    def head(self, name: str, n: int) -> bytes:
+        """Return the first ``n`` bytes of an entry, or all of a shorter one; its checksum is not verified.
+
+        Raises:
+            ArtifactError: as `read`.
+        """
+        info = self._info(name)
+        self._check_claim(info, self._size * MAX_DEFLATE_RATIO)
+        try:
+            with zipfile.ZipFile(self.path) as z, z.open(info) as f:
+                return f.read(n)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as e:
+            raise ArtifactError(f"{self.path}: the entry {name!r} cannot be read ({e})", remedy=REMEDY) from None
 
     def map(self, name: str) -> Array:
         """Return an entry as a read-only 1-D array of bytes; stored entries are mapped, not copied.

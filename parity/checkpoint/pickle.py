@@ -8,16 +8,19 @@ The C unpickler is not used at all: its memo can be made to take gigabytes by a 
 from __future__ import annotations
 
 import pickletools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
+from parity.artifact import UNFINISHED
 from parity.errors import ArtifactError
 
 MAX_OPCODES = 10_000_000
 MAX_COPIED = 20_000_000  # elements copied from one container into another, which a memo could repeat without end
 MAX_LINE = 1 << 24
 MAX_KEY_DEPTH = 4
+_SHORT = re.compile(r"^(pickle exhausted|not enough data|expected \d+ bytes)")  # pickletools' words for a file cut off
 REMEDY = "it is truncated or corrupt: save or fetch it again"
 
 
@@ -67,7 +70,7 @@ class _Bounded:
         return self._file.readline(max(0, min(MAX_LINE, self._size - self._file.tell())))
 
 
-def read_pickle(file: BinaryIO, size: int, where: str) -> Any:
+def read_pickle(file: BinaryIO, size: int, where: str, imports: set[str] | None = None) -> Any:
     """Return the data of the pickle that starts where ``file`` stands, and leave ``file`` behind it.
 
     Containers come as dict, list and tuple (a set as a list), all else as `Global`, `Record` or `Persistent`. The
@@ -76,11 +79,12 @@ def read_pickle(file: BinaryIO, size: int, where: str) -> Any:
     Args:
         size: where the readable part of the file ends, in bytes.
         where: what to call it in messages.
+        imports: gets the names of all that the pickle wanted imported.
 
     Raises:
         ArtifactError: truncated, corrupt, above 10 million opcodes, or asking for something that no checkpoint has.
     """
-    machine = _Machine()
+    machine = _Machine(set() if imports is None else imports)
     position: int | None = 0
     try:
         bounded = cast(Any, _Bounded(file, size))
@@ -90,16 +94,21 @@ def read_pickle(file: BinaryIO, size: int, where: str) -> Any:
             if opcode.name == "STOP":
                 return machine.pop()
             machine.run(opcode.name, arg)
-        raise ValueError("the pickle exhausted before seeing STOP")
+        raise ValueError("pickle exhausted before seeing STOP")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError) as e:
         reason = str(e)[:200] or type(e).__name__
+        if _SHORT.search(reason):
+            raise ArtifactError(
+                f"{where}: half-written: its pickle ends too early, at byte {position} ({reason})", remedy=UNFINISHED
+            ) from None
         raise ArtifactError(f"{where}: not a readable pickle at byte {position}: {reason}", remedy=REMEDY) from None
 
 
 class _Machine:
     """The pickle machine with every instruction that could run something replaced by a note of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, imports: set[str]) -> None:
+        self.imports = imports
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -120,6 +129,10 @@ class _Machine:
 
     def pop(self) -> Any:
         return self.stack.pop()
+
+    def imported(self, name: str) -> Global:
+        self.imports.add(name)
+        return Global(name)
 
     def pop_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marks.pop()
@@ -219,14 +232,14 @@ _GETS = {"GET", "BINGET", "LONG_BINGET"}
 
 
 def _global(machine: _Machine, arg: str) -> None:
-    machine.stack.append(Global(arg.replace(" ", ".", 1)))
+    machine.stack.append(machine.imported(arg.replace(" ", ".", 1)))
 
 
 def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
     if not isinstance(name, str) or not isinstance(module, str):
         raise TypeError("an import by something else than names")
-    machine.stack.append(Global(f"{module}.{name}"))
+    machine.stack.append(machine.imported(f"{module}.{name}"))
 
 
 def _reduce(machine: _Machine, _: Any) -> None:
@@ -240,7 +253,7 @@ def _newobj_ex(machine: _Machine, _: Any) -> None:
 
 
 def _instance(machine: _Machine, arg: str) -> None:
-    machine.call(Global(arg.replace(" ", ".", 1)), tuple(machine.pop_mark()))
+    machine.call(machine.imported(arg.replace(" ", ".", 1)), tuple(machine.pop_mark()))
 
 
 def _object(machine: _Machine, _: Any) -> None:

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from parity.artifact import recognize
 from parity.checkpoint.archive import Archive
 from parity.checkpoint.pickle import Persistent, Record, read_pickle
+from parity.checkpoint.snapshot import refuse_workspace
 from parity.checkpoint.storage import REMEDY, Storage, Storages
+from parity.checkpoint.tree import is_known
 from parity.errors import ArtifactError
 
 if TYPE_CHECKING:
     from parity.tensor import Array
 
 MAX_PICKLE = 1 << 30
+MIN_PICKLE = 1 << 16
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -31,6 +34,12 @@ class Payload:
 
     root: Any
     storages: Storages
+    imports: frozenset[str] = frozenset()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the pickle wanted imported beyond the constructors that are known, sorted; it stayed inert."""
+        return tuple(sorted(n for n in self.imports if not is_known(n)))
 
 
 class _ZipStorages:
@@ -91,18 +100,27 @@ def read_zip_payload(archive: Archive, stem: str = "data") -> Payload:
         ArtifactError: missing, truncated or corrupt.
     """
     prefix = archive_prefix(archive, f"{stem}.pkl")
-    data = archive.read(f"{prefix}{stem}.pkl", MAX_PICKLE)
-    root = read_pickle(BytesIO(data), len(data), f"{archive.path}: {stem}.pkl")
-    return Payload(root, _ZipStorages(archive, f"{prefix}{stem}/"))
+    # torch stores its pickles without compression: one that unpacks to more than this is a bomb
+    limit = min(MAX_PICKLE, max(MIN_PICKLE, 2 * archive.path.stat().st_size))
+    data = archive.read(f"{prefix}{stem}.pkl", limit)
+    imports: set[str] = set()
+    root = read_pickle(BytesIO(data), len(data), f"{archive.path}: {stem}.pkl", imports)
+    return Payload(root, _ZipStorages(archive, f"{prefix}{stem}/"), frozenset(imports))
 
 
 def read_torch_file(path: str | Path) -> Payload:
     """Return what a checkpoint holds: a torch zip, torch's legacy format, or a plain pickle. Nothing is executed.
 
     Raises:
-        ArtifactError: missing, empty, a Git LFS pointer, truncated or corrupt.
+        ArtifactError: missing, empty, a Git LFS pointer, half-written, corrupt, or a whole training workspace.
     """
     path = Path(path)
+    payload = _read(path)
+    refuse_workspace(payload.root, path)
+    return payload
+
+
+def _read(path: Path) -> Payload:
     try:
         with path.open("rb") as f:
             size = path.stat().st_size
@@ -119,19 +137,20 @@ def read_torch_file(path: str | Path) -> Payload:
 
 
 def _read_pickles(path: Path, f: BinaryIO, size: int) -> Payload:
-    first = read_pickle(f, size, str(path))
+    imports: set[str] = set()
+    first = read_pickle(f, size, str(path), imports)
     if first != LEGACY_MAGIC:
-        return Payload(first, _NoStorages())
+        return Payload(first, _NoStorages(), frozenset(imports))
     protocol = read_pickle(f, size, str(path))
     system = read_pickle(f, size, str(path))
     if protocol != 1001 or not isinstance(system, dict):
         raise ArtifactError(f"{path}: a legacy torch file of another protocol than 1001", remedy=REMEDY)
-    root = read_pickle(f, size, str(path))
+    root = read_pickle(f, size, str(path), imports)
     keys = read_pickle(f, size, str(path))
     if not isinstance(keys, list) or not all(isinstance(k, str) for k in keys):
         raise ArtifactError(f"{path}: the list of storages is not one of names", remedy=REMEDY)
     places = _legacy_places(path, f, size, keys, _element_sizes(root))
-    return Payload(root, _FileStorages(path, places, system.get("little_endian") is False))
+    return Payload(root, _FileStorages(path, places, system.get("little_endian") is False), frozenset(imports))
 
 
 def _legacy_places(
@@ -144,7 +163,7 @@ def _legacy_places(
         length = count * itemsizes.get(key, 1)
         if count < 0 or start + length > size:
             raise ArtifactError(
-                f"{path}: the storage {key!r} claims {count} elements from byte {start} on",
+                f"{path}: half-written: the storage {key!r} claims {count} elements from byte {start} on",
                 expected=f"a file of at least {start + max(length, 0)} bytes, not {size}",
                 remedy=REMEDY,
             )

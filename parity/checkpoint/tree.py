@@ -25,6 +25,20 @@ _TRAINING_STATE = re.compile(
 _SETS = {"model", "ema", "ema_model", "params", "module", "policy"}
 _TRANSPARENT = ("_parameters", "_buffers", "_modules")
 _NUMPY_DTYPE = re.compile(r"^[<>|=]?([biufc])(\d{1,2})$")
+# What a checkpoint is made of and this reader understands; all else becomes an inert stand-in that is listed.
+_KNOWN = re.compile(
+    r"^(torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type_v2|torch\.nn\.parameter\.(Parameter|Buffer)"
+    r"|torch\.(storage\.)?\w*Storage|torch\.(Size|Tensor|device|dtype|[a-z]+\d+\w*|bool)|torch\.serialization\._get_layout"
+    r"|numpy(\._?core)?\.(multiarray\.(_reconstruct|scalar)|dtype|ndarray|_?core\.multiarray\.(_reconstruct|scalar))"
+    r"|omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig|nodes\.\w+|base\.(Container)?Metadata)|typing\.Any"
+    r"|dill\._dill\._load_type|collections\.(OrderedDict|defaultdict|Counter|deque)|pathlib\.\w+|argparse\.Namespace|_codecs\.encode"
+    r"|(builtins|__builtin__)\.(dict|list|tuple|set|frozenset|bytes|bytearray|int|long|float|str|bool|complex|slice|range))$"
+)
+
+
+def is_known(name: str) -> bool:
+    """Whether a name that a pickle wanted imported is one whose meaning is understood here (nothing is imported)."""
+    return _KNOWN.match(name) is not None
 
 
 def weights_of(root: Any, storages: Storages, where: str) -> dict[str, Weight]:

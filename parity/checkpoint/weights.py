@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from parity.artifact import Artifact, recognize
+from parity.checkpoint.npz import read_npz_weights
 from parity.checkpoint.onnx import read_onnx_weights
 from parity.checkpoint.pt2 import read_pt2_weights
 from parity.checkpoint.safetensors import SafetensorsFile, open_safetensors
+from parity.checkpoint.sharded import is_index, open_sharded
 from parity.checkpoint.torch_file import read_torch_file
 from parity.checkpoint.torchscript import read_torchscript_weights
 from parity.checkpoint.tree import weights_of
@@ -20,7 +22,9 @@ __all__ = ["Weight", "read_weights", "trees"]
 
 
 def read_weights(artifact: Artifact | str | Path) -> Mapping[str, Weight]:
-    """Return the tensors of an ONNX, TorchScript, ``.pt2``, checkpoint or safetensors file, or a LeRobot folder.
+    """Return the tensors of an ONNX, TorchScript, ``.pt2``, checkpoint, safetensors or ``.npz`` file, or of a folder.
+
+    A folder is LeRobot's, or any with ``model.safetensors`` or its index; an index stands for all its files.
 
     Names are the file's own; nested containers are joined by dots (``state_dicts.ema_model.0.weight``), and
     ``Weight.tree`` tells the weight sets of a checkpoint apart. An optimizer's state is left out.
@@ -39,21 +43,31 @@ def read_weights(artifact: Artifact | str | Path) -> Mapping[str, Weight]:
     if artifact.kind == "checkpoint":
         payload = read_torch_file(path)
         return weights_of(payload.root, payload.storages, str(path))
-    if artifact.kind == "safetensors":
-        return _safetensors(open_safetensors(path))
+    if artifact.kind == "npz":
+        return read_npz_weights(path)
     if artifact.kind == "folder":
-        return _safetensors(open_safetensors(_in_folder(path)))
+        path = in_folder(path)
+    if is_index(path):
+        return _of_files(open_sharded(path))
+    if artifact.kind in ("safetensors", "folder"):
+        file = open_safetensors(path)
+        return _of_files(dict.fromkeys(file.names, file))
     raise ArtifactError(
         f"{path}: recognized as {artifact.kind}, which holds no weights that parity can read",
-        expected="ONNX, TorchScript, .pt2, a checkpoint, safetensors, or a folder with model.safetensors",
+        expected="ONNX, TorchScript, .pt2, a checkpoint, safetensors, .npz, or a folder with model.safetensors",
     )
 
 
-def _in_folder(folder: Path) -> Path:
-    """Return the weights file of a LeRobot folder (``model.safetensors``, or below ``pretrained_model/``)."""
-    for place in (folder / "model.safetensors", folder / "pretrained_model" / "model.safetensors"):
-        if place.is_file():
-            return place
+def in_folder(folder: Path) -> Path:
+    """Return the weights file, or the index of several, of a folder (at its top, or below ``pretrained_model/``).
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    for place in (folder, folder / "pretrained_model"):
+        for name in ("model.safetensors", "model.safetensors.index.json"):
+            if (place / name).is_file():
+                return place / name
     raise ArtifactError(
         f"{folder}: a folder without model.safetensors",
         expected="a LeRobot folder, or the path of a weights file",
@@ -61,9 +75,9 @@ def _in_folder(folder: Path) -> Path:
     )
 
 
-def _safetensors(file: SafetensorsFile) -> dict[str, Weight]:
+def _of_files(files: Mapping[str, SafetensorsFile]) -> dict[str, Weight]:
     found = {}
-    for name in file.names:
+    for name, file in files.items():
         dtype, shape = file.spec(name)
         found[name] = Weight(name, shape, dtype, partial(file.read, name), statistics=is_statistics(name))
     return found
