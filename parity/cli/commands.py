@@ -7,5 +7,6 @@ COMMANDS: dict[str, str] = {
     "init": "Write a commented parity.toml for the artifacts given.",
     "inspect": "Show the contract of each artifact; with several, where they disagree.",
     "compare": "Compare two artifacts or traces; no configuration needed.",
+    "provenance": "Tell which tensors of which checkpoint are inside an exported file.",
     "run": "Judge the release that parity.toml describes and write its reports.",
 }
