@@ -112,7 +112,8 @@ def trace(
         ArtifactError: the exported file, or every checkpoint, cannot be read.
     """
     source = read_source(exported)
-    questions, silent = speaking(whole(source))
+    # Not the statistics beside a LeRobot folder's weights: its processors' files hold those of no use to it, too.
+    questions, silent = speaking(source.checkpoint.weights)
     candidates: list[Candidate] = []
     unreadable: list[tuple[str, ArtifactError]] = []
     for i, path in enumerate(checkpoints):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from parity.finding import Finding, by_severity
+from parity.provenance.health import health, left_out_adapters
 from parity.provenance.origin import Candidate, Trace
 from parity.provenance.relation import Outcome
+from parity.provenance.tell_names import names_finding
 from parity.verdict import Verdict
 
 NAMED = 3  # how many tensors a sentence names
@@ -97,6 +99,10 @@ def findings_of(found: Trace) -> list[Finding]:
         told.append(_normalizer(best))
     if found.ties and best.outcome.relation == "MATCH":
         told.append(_tied(best, found.ties))
+    told += health(found.exported)
+    if best.outcome.relation in ("MATCH", "PARTIAL"):
+        told.append(left_out_adapters(best.outcome.found, best.source.checkpoint.weights))
+    told.append(names_finding(found.exported, best))
     return by_severity([f for f in told if f is not None])
 
 
