@@ -23,6 +23,7 @@ from parity.release.prepare import Prepared
 from parity.release.recordings import link_recording
 from parity.release.sides import Side
 from parity.release.state import SEQUENCE
+from parity.release.weights import weigh
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
 from parity.runner.process import stop_under
@@ -66,6 +67,7 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
             opening = [pool.submit(_open, prepared, side, folder, exits) for side in sides]
             lives = [job.result() for job in opening]
             _run_all(prepared, lives, pool, report)
+            _weigh_all(prepared, lives)
         except KeyboardInterrupt:
             _interrupted(sides, lives, folder)
         except BaseException:  # told to end: what waits for a policy must not wait any longer
@@ -125,6 +127,14 @@ def _run_all(prepared: Prepared, lives: list[Live], pool: ThreadPoolExecutor, re
         prepared.add_worst(worst)
         for live in lives:
             _run(prepared, live, worst, None)
+
+
+def _weigh_all(prepared: Prepared, lives: Sequence[Live]) -> None:
+    for live in lives:
+        if live.side.name in prepared.weighing.candidates and live.side is not prepared.reference:
+            started = time.perf_counter()
+            live.facts.weights = weigh(live.side, prepared.weighing.checkpoints)
+            live.facts.seconds["weights"] = time.perf_counter() - started
 
 
 def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report | None) -> None:
