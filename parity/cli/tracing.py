@@ -30,7 +30,7 @@ def ask(exported: str, checkpoints: Sequence[str], only: Sequence[str], *, stric
         ArtifactError: the exported file, or every checkpoint, cannot be read.
         UsageError: no tensor is inside a pattern of ``only``.
     """
-    with progress() as report:
+    with progress("") as report:
 
         def tell(done: int, total: int) -> None:
             report("checkpoints", done, total)

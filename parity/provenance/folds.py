@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parity.checkpoint.weight import Weight
+from parity.provenance.batch_norm import Norms, norms_of, scaled, shifted
 from parity.provenance.compare_weights import EPSILONS, is_folded_std, squeezed
-from parity.provenance.pool import Key, Pool, agreeing, grouped, held, numbers, views
-from parity.provenance.rebuilt import BATCH_NORM_EPS, recurrent_weights
+from parity.provenance.pool import Key, Pool, agreeing, grouped, held, numbers_of, views
+from parity.provenance.rebuilt import recurrent_weights
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -69,76 +70,15 @@ class Folds:
                     return source.name
         return None
 
-    # BatchNorm -------------------------------------------------------------------------------------------------------
-
     @cached_property
-    def _norms(self) -> list[tuple[str, Array, Array, Array]]:
-        """(prefix, scale, mean, beta) of each BatchNorm and each usual epsilon."""
-        found = []
-        for name, mean in self._pool.all.items():
-            prefix = name.removesuffix("running_mean")
-            if prefix == name or f"{prefix}running_var" not in self._pool.all:
-                continue
-            var = numbers_of(self._pool.all[f"{prefix}running_var"])
-            gamma, beta = (self._pool.all.get(prefix + p) for p in ("weight", "bias"))
-            if any(w is not None and w.shape != mean.shape for w in (gamma, beta)) or var.shape != mean.shape:
-                continue
-            for eps in BATCH_NORM_EPS:
-                with np.errstate(all="ignore"):
-                    scale = (1.0 if gamma is None else numbers_of(gamma)) / np.sqrt(var + eps)
-                shift = np.zeros_like(var) if beta is None else numbers_of(beta)
-                found.append((prefix, scale, numbers_of(mean), shift))
-        return found
+    def _norms(self) -> dict[int, Norms]:
+        return norms_of(self._pool.all)
 
     def _batch_norm(self, exported: Weight) -> str | None:
         if not self._norms:
             return None
-        return self._scaled(exported) if len(exported.shape) > 1 else self._shifted(exported)
-
-    def _scaled(self, exported: Weight) -> str | None:
-        """A layer's weight with each output channel multiplied by a BatchNorm's scale."""
-        values = numbers_of(exported)
-        for source in self._pool.of_shape(exported):
-            if source.quantization is not None:
-                continue
-            for view in views(source, exported.shape):
-                name = self._scaled_by(exported, values, view)
-                if name is not None:
-                    return f"{source.name} and {name}*"
-        return None
-
-    def _scaled_by(self, exported: Weight, values: Array, source: Weight) -> str | None:
-        tolerance = CLOSE[exported.dtype]
-        for axis in range(min(len(exported.shape), 2)):  # ConvTranspose and MatMul have their outputs on axis 1
-            fitting = [n for n in self._norms if n[1].shape == (exported.shape[axis],)]
-            if not fitting:
-                continue
-            x, y = (np.moveaxis(a, axis, 0)[0].reshape(-1) for a in (values, np.asarray(source.array)))
-            first = [n for n in fitting if _close(x, numbers(y, source.dtype) * n[1][0], tolerance)]
-            if not first:
-                continue
-            whole = np.moveaxis(numbers_of(source), axis, -1)
-            target = np.moveaxis(values, axis, -1)
-            for prefix, scale, _, _ in first:
-                if _close(target, whole * scale, tolerance):
-                    return prefix
-        return None
-
-    def _shifted(self, exported: Weight) -> str | None:
-        """A layer's bias with a BatchNorm after it; which layer comes before is not written, so each is tried."""
-        values = numbers_of(exported)
-        biases = [w for w in self._pool.of_shape(exported) if w.name.endswith("bias") and w.quantization is None]
-        for prefix, scale, mean, beta in self._norms:
-            if scale.shape != values.shape:
-                continue
-            for bias in (None, *biases):
-                start = 0.0 if bias is None else numbers_of(bias)
-                with np.errstate(all="ignore"):
-                    folded = (start - mean) * scale + beta
-                size = max(np.abs(mean * scale).max(initial=0.0), np.abs(folded).max(initial=0.0))
-                if np.abs(values - folded).max(initial=0.0) <= CLOSE[exported.dtype] * size:
-                    return f"{prefix}*" if bias is None else f"{bias.name} and {prefix}*"
-        return None
+        fold = scaled if len(exported.shape) > 1 else shifted
+        return fold(exported, self._pool, self._norms, CLOSE[exported.dtype])
 
     # adapters --------------------------------------------------------------------------------------------------------
 
@@ -239,11 +179,6 @@ def adapters(weights: Mapping[str, Weight]) -> Iterator[tuple[str, Weight, Weigh
             and squeezed(base.shape) == (b.shape[0], a.shape[1])
         ):
             yield stem, base, a, b
-
-
-def numbers_of(weight: Weight) -> Array:
-    """Return a weight's values as float64, in its shape."""
-    return np.asarray(weight.as_float(), dtype=np.float64)
 
 
 def _near(exported: Weight, computed: Array) -> bool:

@@ -12,7 +12,8 @@ from parity.checkpoint.weight import Weight
 from parity.finding import Finding
 from parity.provenance.compare_weights import is_weight_like
 from parity.provenance.find import Found
-from parity.provenance.folds import adapters, numbers_of
+from parity.provenance.folds import adapters
+from parity.provenance.pool import numbers_of
 from parity.provenance.source import Source
 
 PICKLED, ADAPTER, BUFFERS, ZERO, UNTOUCHED = "PROV012", "PROV013", "PROV014", "PROV015", "PROV016"

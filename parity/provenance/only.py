@@ -20,9 +20,8 @@ from parity.errors import UsageError
 from parity.provenance.align import Alignment, align, stripped
 from parity.provenance.compare_weights import as_bits
 from parity.provenance.find import Finder, asked
-from parity.provenance.folds import numbers_of
 from parity.provenance.informative import why_silent
-from parity.provenance.pool import Pool, held, views
+from parity.provenance.pool import Pool, held, numbers_of, views
 from parity.provenance.source import only_names
 
 if TYPE_CHECKING:

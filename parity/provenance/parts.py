@@ -16,6 +16,10 @@ from parity.provenance.compare_weights import How, same_values
 from parity.provenance.pool import Corner, Pool, numbers, views
 
 MAX_PARTS = 4096
+# A few numbers of a low precision class stand in many places by chance: a part must hold this many bits at least, less
+# where it is one of several equal parts, as those of a fused projection are.
+MIN_BITS, MIN_BITS_OF_EQUAL = 96, 32
+MANTISSA = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 Parts = tuple[str, How]
 
 
@@ -29,11 +33,15 @@ def cut(weight: Weight, axis: int, start: int, stop: int) -> Weight:
 def split_of(exported: Weight, pool: Pool) -> Parts | None:
     """Return the source that the exported tensor is a part of, such as ``attn.in_proj_weight[0:64]``, and how."""
     first = _first(exported)
-    if first is None:
+    bits = exported.size * MANTISSA.get(exported.dtype, 0)
+    if first is None or bits < MIN_BITS_OF_EQUAL:
         return None
     for corner in pool.with_edge(first, exported.dtype):
-        stop = corner.offset + _length(exported, corner)
-        if stop <= corner.offset or stop > corner.source.shape[corner.axis]:
+        length, whole = _length(exported, corner), corner.source.shape[corner.axis]
+        stop = corner.offset + length
+        if stop <= corner.offset or stop > whole:
+            continue
+        if bits < MIN_BITS and (corner.offset % length or whole % length):
             continue
         how = fitted(exported, cut(corner.source, corner.axis, corner.offset, stop))
         if how is not None:

@@ -48,6 +48,17 @@ def numbers(raw: Array, dtype: str) -> Array:
     return raw.astype(np.float64)
 
 
+def numbers_of(weight: Weight, raw: Array | None = None) -> Array:
+    """Return a weight's values as float64, in its shape; or those of ``raw``, elements of it as they are stored.
+
+    Raises:
+        ArtifactError: its bytes cannot be read.
+    """
+    if raw is not None:
+        return numbers(raw, weight.dtype)
+    return np.asarray(weight.as_float(), dtype=np.float64)
+
+
 def as_stored(values: Array, dtype: str) -> Array:
     """Return float64 numbers after rounding to the class of ``dtype``: what an export to it would hold."""
     if dtype == "bfloat16":

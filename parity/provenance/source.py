@@ -16,7 +16,10 @@ from parity.checkpoint.weights import in_folder
 from parity.errors import ArtifactError
 
 WHOLE = "+"  # joins the names of weight sets
-_NUMBER = re.compile(r"\d+")
+# "model_9900", "25000", "iter-100"; a version such as "act_v2" is no step
+_NUMBERED = re.compile(
+    r"^(?:(?:model|ckpt|checkpoint|iter|iteration|step|weights|policy|actor|agent|nn)[_.=-]?)?(\d+)$", re.IGNORECASE
+)
 _STEP_IN_NAME = re.compile(r"(?:^|[^a-z])(?:steps?|iter(?:ation)?)[=_-]?(\d+)", re.IGNORECASE)
 _EPOCH_IN_NAME = re.compile(r"(?:^|[^a-z])epoch[=_-]?(\d+)", re.IGNORECASE)
 _INSIDE_RUN = re.compile(r"^(pretrained_model|checkpoints?|models?|weights|snapshots|\d+|last|best)$")
@@ -142,11 +145,8 @@ def _progress(checkpoint: Checkpoint, place: Path) -> tuple[int | None, int | No
         parts = [p for p in (place.name, place.parent.name) if p.isdigit()]
         return (int(parts[0][:18]) if parts else None), None
     stem = place.stem
-    named, epochs, numbers = _STEP_IN_NAME.search(stem), _EPOCH_IN_NAME.search(stem), _NUMBER.findall(stem)
-    if named:
-        step = int(named[1][:18])
-    elif not epochs and len(numbers) == 1 and stem.endswith(numbers[0]):
-        step = int(numbers[0][:18])
+    named, epochs = _STEP_IN_NAME.search(stem) or _NUMBERED.match(stem), _EPOCH_IN_NAME.search(stem)
+    step = int(named[1][:18]) if named else None
     return step, int(epochs[1][:18]) if epochs else None
 
 

@@ -28,9 +28,9 @@ def names_finding(exported: Source, best: Candidate) -> Finding | None:
         return None
     mine = _exported_set(exported, best.tree)
     theirs = {n: w for n, w in best.source.sets[best.tree].items() if n in best.source.checkpoint.weights}
-    theirs = only_names(theirs, _container(best.tree))
+    theirs = _bare(theirs, best.tree)
     found = align(mine, theirs)
-    if found.complete and found.strip == ("", ""):
+    if (found.complete and found.strip == ("", "")) or (best.outcome.relation == "FOREIGN" and not found.pairs):
         return None
     renames = renamed_by_value([mine[n] for n in found.unexpected], [theirs[n] for n in found.missing])
     return Finding(
@@ -47,13 +47,15 @@ def _exported_set(exported: Source, tree: str) -> dict[str, Weight]:
     weights = exported.checkpoint.weights
     sets = {w.tree for w in weights.values()}
     wanted = tree if tree in sets else next(iter(exported.sets)) if len(exported.sets) == 1 else None
-    chosen = weights if wanted is None else {n: w for n, w in weights.items() if w.tree == wanted}
-    return only_names(chosen, _container(wanted or ""))
+    chosen = dict(weights) if wanted is None else {n: w for n, w in weights.items() if w.tree == wanted}
+    return _bare(chosen, wanted or "")
 
 
-def _container(tree: str) -> str:
-    """Return the name of a weight set that only a container has; ``model`` and ``module`` may be a wrapper's, too."""
-    return "" if tree in WRAPPERS and not tree.endswith("state_dict") else tree
+def _bare(weights: dict[str, Weight], tree: str) -> dict[str, Weight]:
+    """Return weights by their names inside their set; ``model`` at the top may as well be a wrapper's name."""
+    container = tree not in WRAPPERS or tree.endswith("state_dict")
+    nested = all(n.startswith(f"state_dicts.{tree}.") for n in weights)
+    return only_names(weights, tree) if container or nested else weights
 
 
 def _said(found: Alignment, renamed: int) -> str:
