@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parity.checkpoint.weight import Weight
+from parity.provenance.fits import Fits
 from parity.provenance.pool import Pool, numbers_of, views
 from parity.provenance.rebuilt import BATCH_NORM_EPS
 
@@ -56,59 +57,61 @@ def norms_of(weights: Mapping[str, Weight]) -> dict[int, Norms]:
     }
 
 
-def scaled(exported: Weight, pool: Pool, norms: Mapping[int, Norms], tolerance: float) -> str | None:
+def scaled(fits: Fits, pool: Pool, norms: Mapping[int, Norms]) -> str | None:
     """Return the weight and the BatchNorm whose scales its output channels were multiplied with; None where none."""
-    values = numbers_of(exported)
-    for source in pool.of_shape(exported):
+    shape = fits.plain.shape
+    for source in pool.of_shape(fits.plain):
         if source.quantization is not None:
             continue
-        for view in views(source, exported.shape):
-            for axis in range(min(values.ndim, 2)):  # ConvTranspose and MatMul have their outputs on axis 1
-                those = norms.get(values.shape[axis])
-                prefix = None if those is None else _scaled_by(values, view, axis, those, tolerance)
+        for view in views(source, shape):
+            for axis in range(min(len(shape), 2)):  # ConvTranspose and MatMul have their outputs on axis 1
+                those = norms.get(shape[axis])
+                prefix = None if those is None else _scaled_by(fits, view, axis, those)
                 if prefix is not None:
                     return f"{source.name} and {prefix}*"
     return None
 
 
-def _scaled_by(values: Array, source: Weight, axis: int, norms: Norms, tolerance: float) -> str | None:
-    x = np.moveaxis(values, axis, 0)[0].reshape(-1)
+def _scaled_by(fits: Fits, source: Weight, axis: int, norms: Norms) -> str | None:
+    x = np.moveaxis(fits.values, axis, 0)[0].reshape(-1)
     y = numbers_of(source, np.moveaxis(source.array, axis, 0)[:1]).reshape(-1)
-    power, size = float(y @ y), float(np.abs(x).max(initial=0.0))
+    power, largest = float(y @ y), float(np.abs(y).max(initial=0.0))
     ratio = float(x @ y) / power if power > 0 else 0.0
-    if not np.abs(x - ratio * y).max(initial=0.0) <= tolerance * size:  # not parallel: no scale can mend it
+    allowed = 2 * fits.allowed(float(np.abs(x).max(initial=0.0)))
+    if not np.abs(x - ratio * y).max(initial=0.0) <= allowed:  # not parallel: no scale can mend it
         return None
-    near = np.abs(norms.scale[:, 0] - ratio) <= 8 * tolerance * abs(ratio)
+    near = np.abs(norms.scale[:, 0] - ratio) * largest <= 4 * allowed
     if not near.any():
         return None
-    target, whole = np.moveaxis(values, axis, -1), np.moveaxis(numbers_of(source), axis, -1)
+    whole = np.moveaxis(numbers_of(source), axis, -1)
     for i in np.flatnonzero(near):
-        folded = whole * norms.scale[i]
-        if np.abs(target - folded).max(initial=0.0) <= tolerance * np.abs(folded).max(initial=0.0):
+        if fits(np.moveaxis(whole * norms.scale[i], -1, axis)):
             return norms.prefixes[i]
     return None
 
 
-def shifted(exported: Weight, pool: Pool, norms: Mapping[int, Norms], tolerance: float) -> str | None:
+def shifted(fits: Fits, pool: Pool, norms: Mapping[int, Norms]) -> str | None:
     """Return the bias and the BatchNorm that a bias was folded from, or a BatchNorm alone; None where none."""
-    values = numbers_of(exported)
-    those = norms.get(values.size)
+    those = norms.get(fits.values.size)
     if those is None:
         return None
-    biases = [w for w in pool.of_shape(exported) if w.name.endswith("bias") and w.quantization is None]
-    return _shifted_by(values, [None, *biases], those, tolerance)
-
-
-def _shifted_by(values: Array, biases: Sequence[Weight | None], norms: Norms, tolerance: float) -> str | None:
+    biases = [w for w in pool.of_shape(fits.plain) if w.name.endswith("bias") and w.quantization is None]
     with np.errstate(all="ignore"):
-        sizes = np.maximum(np.abs(norms.mean * norms.scale).max(axis=1), np.abs(norms.beta).max(axis=1))
-        sizes = np.maximum(sizes, np.abs(values).max(initial=0.0))
-        for bias in biases:
-            start = np.zeros_like(values) if bias is None else numbers_of(bias)
-            first = (start[0] - norms.mean[:, 0]) * norms.scale[:, 0] + norms.beta[:, 0]
-            for i in np.flatnonzero(np.abs(first - values[0]) <= tolerance * sizes):
-                folded = (start - norms.mean[i]) * norms.scale[i] + norms.beta[i]
-                if np.abs(values - folded).max() <= tolerance * sizes[i]:
-                    prefix = norms.prefixes[i]
-                    return f"{prefix}*" if bias is None else f"{bias.name} and {prefix}*"
+        return _shifted_by(fits, [None, *biases], those)
+
+
+def _shifted_by(fits: Fits, biases: Sequence[Weight | None], norms: Norms) -> str | None:
+    values = fits.values
+    # What cancels in (b - mean) * s + beta leaves the rounding of its largest part.
+    sizes = np.maximum(np.abs(norms.mean * norms.scale).max(axis=1), np.abs(norms.beta).max(axis=1))
+    sizes = np.maximum(sizes, np.abs(values).max(initial=0.0))
+    limits = np.array([fits.allowed(float(size)) for size in sizes])
+    for bias in biases:
+        start = np.zeros_like(values) if bias is None else numbers_of(bias)
+        first = (start[0] - norms.mean[:, 0]) * norms.scale[:, 0] + norms.beta[:, 0]
+        for i in np.flatnonzero(np.abs(first - values[0]) <= limits):
+            folded = (start - norms.mean[i]) * norms.scale[i] + norms.beta[i]
+            if np.abs(values - folded).max() <= limits[i]:
+                prefix = norms.prefixes[i]
+                return f"{prefix}*" if bias is None else f"{bias.name} and {prefix}*"
     return None

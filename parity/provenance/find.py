@@ -99,7 +99,7 @@ class Finder:
             how = fitted(what.weight, source)
             if how is not None:
                 return Found(what.name, how, source.name)
-        computed = self._folds.of(what.weight, what.seen)
+        computed = self._folds.of(what.weight, what.plain, what.seen)
         if computed is not None:
             return Found(what.name, "folded", computed)
         parts = split_of(what.weight, self.pool) or joined_from(what.weight, self.pool)

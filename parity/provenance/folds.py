@@ -18,18 +18,17 @@ import numpy as np
 from parity.checkpoint.weight import Weight
 from parity.provenance.batch_norm import Norms, norms_of, scaled, shifted
 from parity.provenance.compare_weights import EPSILONS, is_folded_std, squeezed
-from parity.provenance.pool import Key, Pool, agreeing, grouped, held, numbers_of, views
+from parity.provenance.fits import CLOSE, Fits
+from parity.provenance.pool import Key, Pool, agreeing, grouped, held, numbers_of, probe, views
 from parity.provenance.rebuilt import recurrent_weights
 
 if TYPE_CHECKING:
     from parity.tensor import Array
 
-# How far rounding alone takes a folded tensor from the one computed here, of its largest element. One step of an
-# optimizer changes weights by more than 1e-5 (measured on rebuilt twins in tests/provenance).
-CLOSE = {"float64": 2e-6, "float32": 2e-6, "float16": 1.1e-3, "bfloat16": 8.5e-3}
 STATISTICS_CLOSE = {"float64": 4e-7, "float32": 4e-7, "float16": 1e-3, "bfloat16": 8e-3}
 MAX_STATISTICS = 1 << 16  # elements of a normalizer's constant
 MAX_SIBLINGS = 8  # statistics of one feature that are tried in pairs
+_DEVIATION = re.compile(r"(^|[._])(std|stddev|sigma|var|variance|scale)$", re.IGNORECASE)
 _WEIGHT_NORM = re.compile(r"^(?P<stem>.*?)(?P<v>weight_v|parametrizations\.weight\.original1)$")
 _LORA = re.compile(r"^(?P<stem>.*)\.lora_A(\.\w+)?\.weight$")
 
@@ -44,15 +43,21 @@ class Folds:
         """Yield recurrent weights with their gates in ONNX's order that may be the exported tensor."""
         yield from agreeing(self._recurrent, exported, seen)
 
-    def of(self, exported: Weight, seen: Array) -> str | None:
-        """Return what the exported tensor was computed from, such as ``conv.weight and norm.*``; None where nothing."""
-        if exported.quantization is not None or exported.dtype not in CLOSE:
+    def of(self, exported: Weight, plain: Weight, seen: Array) -> str | None:
+        """Return what the exported tensor was computed from, such as ``conv.weight and norm.*``; None where nothing.
+
+        Args:
+            exported: the tensor.
+            plain: the same as numbers, without axes of length 1: integers as what they stand for.
+            seen: its probe.
+        """
+        if plain.dtype not in CLOSE or not plain.shape:
             return None
+        fits = Fits(exported, plain)
+        if exported.quantization is not None:
+            return self._computed(fits, probe(plain)) or self._batch_norm(fits)
         return (
-            self._statistic(exported)
-            or self._computed(exported, seen)
-            or self._batch_norm(exported)
-            or self._adapted(exported)
+            self._statistic(plain) or self._computed(fits, seen) or self._batch_norm(fits) or self._adapted(plain, fits)
         )
 
     @cached_property
@@ -63,22 +68,19 @@ class Folds:
     def _weight_norms(self) -> dict[Key, tuple[list[Weight], Array]]:
         return grouped([held(w) for w in weight_norms(self._pool.all)])
 
-    def _computed(self, exported: Weight, seen: Array) -> str | None:
-        for source in agreeing(self._weight_norms, exported, seen):
-            for view in views(source, exported.shape):
-                if _near(exported, numbers_of(view)):
-                    return source.name
-        return None
+    def _computed(self, fits: Fits, seen: Array) -> str | None:
+        sources = agreeing(self._weight_norms, fits.plain, seen, fits.step)
+        return next((s.name for s in sources for v in views(s, fits.plain.shape) if fits(numbers_of(v))), None)
 
     @cached_property
     def _norms(self) -> dict[int, Norms]:
         return norms_of(self._pool.all)
 
-    def _batch_norm(self, exported: Weight) -> str | None:
+    def _batch_norm(self, fits: Fits) -> str | None:
         if not self._norms:
             return None
-        fold = scaled if len(exported.shape) > 1 else shifted
-        return fold(exported, self._pool, self._norms, CLOSE[exported.dtype])
+        fold = scaled if len(fits.plain.shape) > 1 else shifted
+        return fold(fits, self._pool, self._norms)
 
     # adapters --------------------------------------------------------------------------------------------------------
 
@@ -90,7 +92,7 @@ class Folds:
             if a.size and b.size
         ]
 
-    def _adapted(self, exported: Weight) -> str | None:
+    def _adapted(self, exported: Weight, fits: Fits) -> str | None:
         """A weight with its low-rank adapter merged; the scale, alpha / r, is found by least squares."""
         for stem, base, update in self._adapters:
             power = float((update * update).sum())
@@ -100,7 +102,7 @@ class Folds:
                     continue
                 moved = numbers_of(exported) - numbers_of(view)
                 scale = float((moved * turned).sum()) / power
-                if abs(scale) > 1e-6 and _near(exported, numbers_of(view) + scale * turned):
+                if abs(scale) > 1e-6 and fits(numbers_of(view) + scale * turned):
                     return f"{base.name} and {stem}.lora_*"
         return None
 
@@ -109,7 +111,7 @@ class Folds:
     def _statistic(self, exported: Weight) -> str | None:
         if exported.size > MAX_STATISTICS or exported.dtype not in STATISTICS_CLOSE:
             return None
-        fitting = [w for w in self._pool.of_shape(exported) if w.statistics or "running_var" in w.name]
+        fitting = [w for w in self._pool.of_shape(exported) if w.statistics or _DEVIATION.search(w.name)]
         for source in fitting:
             if is_folded_std(exported, source):
                 return source.name
@@ -179,10 +181,6 @@ def adapters(weights: Mapping[str, Weight]) -> Iterator[tuple[str, Weight, Weigh
             and squeezed(base.shape) == (b.shape[0], a.shape[1])
         ):
             yield stem, base, a, b
-
-
-def _near(exported: Weight, computed: Array) -> bool:
-    return _close(numbers_of(exported), computed, CLOSE[exported.dtype])
 
 
 def _close(x: Array, y: Array, tolerance: float, *, each: bool = False) -> bool:

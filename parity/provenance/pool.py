@@ -186,12 +186,17 @@ def grouped(weights: Sequence[Weight]) -> dict[Key, tuple[list[Weight], Array]]:
     return {key: (group, np.stack([probe(w) for w in group])) for key, group in found.items()}
 
 
-def agreeing(groups: Mapping[Key, tuple[list[Weight], Array]], exported: Weight, seen: Array) -> list[Weight]:
-    """Return those of a group with the exported tensor's shape whose probes agree, up to the coarsest rounding."""
+def agreeing(
+    groups: Mapping[Key, tuple[list[Weight], Array]], exported: Weight, seen: Array, step: float = 0.0
+) -> list[Weight]:
+    """Return those of a group with the exported tensor's shape whose probes agree, up to the coarsest rounding.
+
+    ``step`` is half a step of the exported tensor's integers.
+    """
     group, probes = groups.get(tuple(sorted(squeezed(exported.shape))), ([], np.empty((0, PROBES))))
     if exported.quantization is not None or not group:
         return list(group)
     with np.errstate(all="ignore"):
-        near = np.abs(probes - seen) <= COARSEST * np.abs(probes) + FAINT
+        near = np.abs(probes - seen) <= COARSEST * np.abs(probes) + FAINT + 2 * step
         near |= (np.isnan(probes) & np.isnan(seen)) | ~np.isfinite(seen)
     return [group[i] for i in np.flatnonzero(near.all(axis=1))]

@@ -59,11 +59,16 @@ def _asides(found: Trace) -> list[str]:
     if newest is not None:
         said.append(f"{newest.source.name} ({newest.source.when}) is newer")
     if best.unused:
-        said.append("the observation normalizer in the checkpoint is not in the exported file")
+        said.append(f"the {normalizer(best)} in the checkpoint is not in the exported file")
     if found.ties and best.outcome.relation == "MATCH":
         others = len(found.ties)
         said.append(f"{others} other{'s' if others > 1 else ''} match{'' if others > 1 else 'es'} equally")
     return said
+
+
+def normalizer(best: Candidate) -> str:
+    """Return what normalizer the unused statistics are of, in words."""
+    return "action normalizer" if all("action" in n.lower() for n in best.unused) else "observation normalizer"
 
 
 def raw_instead_of_averaged(best: Candidate) -> bool:
@@ -201,7 +206,7 @@ def _normalizer(best: Candidate) -> Finding:
     return Finding(
         NORMALIZER,
         "warning",
-        f"The observation normalizer in the checkpoint is not in the exported file: {listed}.",
+        f"The {normalizer(best)} in the checkpoint is not in the exported file: {listed}.",
         where=best.unused[0],
         evidence={"statistics": list(best.unused[:LISTED])},
         remedy="apply it before the exported file runs, or export with it",

@@ -26,6 +26,8 @@ def names_finding(exported: Source, best: Candidate) -> Finding | None:
     kinds = {exported.checkpoint.artifact.kind, best.source.checkpoint.artifact.kind}
     if not kinds <= set(LOADED_BY_NAME) or best.outcome.relation == "NOT_JUDGED" or best.tree not in best.source.sets:
         return None
+    if len(exported.sets) > 1 and best.tree not in exported.sets:
+        return None
     mine = _exported_set(exported, best.tree)
     theirs = {n: w for n, w in best.source.sets[best.tree].items() if n in best.source.checkpoint.weights}
     theirs = _bare(theirs, best.tree)
@@ -73,7 +75,8 @@ def _said(found: Alignment, renamed: int) -> str:
             words = what.format(is_="is" if one else "are", has="has" if one else "have")
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             told.append(f"{len(names)} {words} ({', '.join(names[:NAMED])}{more})")
-    told += [f"{renamed} of them hold the same values under another name"] if renamed else []
+    verb = "holds" if renamed == 1 else "hold"
+    told += [f"{renamed} of them {verb} the same values under another name"] if renamed else []
     return f"Names: {len(found.pairs)} line up; {'; '.join(told)}."
 
 

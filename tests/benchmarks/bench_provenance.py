@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -20,10 +21,10 @@ def measure() -> list[dict[str, str]]:
             for twins in (False, True):
                 exported, checkpoints = _made(Path(folder) / f"{kind}{twins}", kind, twins)
                 size = sum(p.stat().st_size for p in checkpoints) / COUNT / 1e6
-                begin = time.perf_counter()
+                begin, used = time.perf_counter(), _cpu()
                 command = [sys.executable, "-m", "parity", "provenance", str(exported), *map(str, checkpoints)]
                 code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-                took = time.perf_counter() - begin
+                took, used = time.perf_counter() - begin, _cpu() - used
                 what = "independent runs" if twins else "steps of one run"
                 rows.append(
                     {
@@ -31,11 +32,18 @@ def measure() -> list[dict[str, str]]:
                         "checkpoints": f"{COUNT} of {size:.1f} MB, {what}",
                         "verdict": "MATCH" if code == 0 else f"exit {code}",
                         "time": f"{took:.1f} s",
+                        "processor": f"{used:.1f} s",
                     }
                 )
                 for path in (*checkpoints, exported):
                     path.unlink()
     return rows
+
+
+def _cpu() -> float:
+    """Return the seconds that child processes kept processors busy."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _made(folder: Path, kind: str, twins: bool) -> tuple[Path, list[Path]]:
