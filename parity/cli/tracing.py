@@ -9,6 +9,7 @@ from parity.cli.output import terminal
 from parity.cli.progress import progress
 from parity.provenance.origin import trace
 from parity.provenance.proof import prove
+from parity.provenance.source import expanded
 from parity.provenance.tell import as_json, findings_of, verdict_of
 from parity.provenance.tell_proof import proof_findings, proof_json, proof_verdict
 from parity.report.text import clean
@@ -30,6 +31,7 @@ def ask(exported: str, checkpoints: Sequence[str], only: Sequence[str], *, stric
         ArtifactError: the exported file, or every checkpoint, cannot be read.
         UsageError: no tensor is inside a pattern of ``only``.
     """
+    checkpoints = expanded(checkpoints)
     with progress("") as report:
 
         def tell(done: int, total: int) -> None:

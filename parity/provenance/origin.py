@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from parity.checkpoint.weight import Weight
 from parity.errors import ArtifactError
 from parity.provenance.find import Asked, asked
@@ -113,12 +115,14 @@ def trace(
     """
     source = read_source(exported)
     # Not the statistics beside a LeRobot folder's weights: its processors' files hold those of no use to it, too.
-    questions, silent = speaking(source.checkpoint.weights)
+    with np.errstate(all="ignore"):
+        questions, silent = speaking(source.checkpoint.weights)
     candidates: list[Candidate] = []
     unreadable: list[tuple[str, ArtifactError]] = []
     for i, path in enumerate(checkpoints):
         try:
-            candidates += _candidates(questions, read_source(path), many=len(source.sets) > 1)
+            with np.errstate(all="ignore"):  # weights may hold anything, and what is not finite matches nothing
+                candidates += _candidates(questions, read_source(path), many=len(source.sets) > 1)
         except ArtifactError as e:
             unreadable.append((str(path), e))
         progress(i + 1, len(checkpoints))

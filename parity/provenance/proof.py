@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from parity.errors import ArtifactError
 from parity.provenance.only import Changes, changes, checked
 from parity.provenance.origin import Candidate, Progress, none_readable, speaking
@@ -64,7 +66,8 @@ def prove(
     unreadable: list[tuple[str, ArtifactError]] = []
     for i, path in enumerate(bases):
         try:
-            groups += _groups(source, read_source(path), patterns)
+            with np.errstate(all="ignore"):  # as in `trace`
+                groups += _groups(source, read_source(path), patterns)
         except ArtifactError as e:
             unreadable.append((str(path), e))
         progress(i + 1, len(bases))

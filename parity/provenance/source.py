@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ from parity.checkpoint.weight import Weight, trees
 from parity.checkpoint.weights import in_folder
 from parity.errors import ArtifactError
 
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors", ".npz")
 WHOLE = "+"  # joins the names of weight sets
 # "model_9900", "25000", "iter-100"; a version such as "act_v2" is no step
 _NUMBERED = re.compile(
@@ -82,6 +84,27 @@ def read_source(path: str | Path | Artifact) -> Source:
     place = artifact.path.resolve()
     step, epoch = _progress(checkpoint, place)
     return Source(str(artifact.path), checkpoint, _sets(checkpoint), step, epoch, _run(place))
+
+
+def expanded(paths: Sequence[str | Path]) -> list[str]:
+    """Return paths in which a folder of checkpoints stands for what lies in it, in the order of the numbers in names.
+
+    A folder with ``model.safetensors`` is a checkpoint itself; one in which nothing is found stays, to be refused.
+    """
+    found: list[str] = []
+    for path in map(Path, paths):
+        inside: list[Path] = []
+        if path.is_dir() and not any((path / p / n).is_file() for p in ("", "pretrained_model") for n in _WEIGHTS):
+            files = [p for p in path.iterdir() if p.suffix in _SUFFIXES and p.is_file()]
+            folders = [p / "pretrained_model" for p in path.iterdir() if (p / "pretrained_model").is_dir()]
+            inside = sorted([*files, *folders], key=_by_number)
+        found += [str(p) for p in (inside or [path])]
+    return found
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", path.parent.name + "/" + path.name if path.is_dir() else path.name)
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
 
 
 def _sets(checkpoint: Checkpoint) -> dict[str, dict[str, Weight]]:

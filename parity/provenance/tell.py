@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from parity.finding import Finding, by_severity
 from parity.provenance.health import health, left_out_adapters
 from parity.provenance.origin import Candidate, Trace
@@ -104,10 +106,11 @@ def findings_of(found: Trace) -> list[Finding]:
         told.append(_normalizer(best))
     if found.ties and best.outcome.relation == "MATCH":
         told.append(_tied(best, found.ties))
-    told += health(found.exported)
-    if best.outcome.relation in ("MATCH", "PARTIAL"):
-        told.append(left_out_adapters(best.outcome.found, best.source.checkpoint.weights))
-    told.append(names_finding(found.exported, best))
+    with np.errstate(all="ignore"):  # as in `trace`
+        told += health(found.exported)
+        if best.outcome.relation in ("MATCH", "PARTIAL"):
+            told.append(left_out_adapters(best.outcome.found, best.source.checkpoint.weights))
+        told.append(names_finding(found.exported, best))
     return by_severity([f for f in told if f is not None])
 
 

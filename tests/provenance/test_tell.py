@@ -80,6 +80,19 @@ def test_weight_sets_that_are_the_same_are_a_tie_and_no_fault(run: list[Path], t
     assert "PROV007" not in codes
 
 
+def test_a_folder_stands_for_the_checkpoints_in_it(
+    run: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(workspace(100_000), run[0].with_name("100000.ckpt"))
+    (run[0].parent / "notes.txt").write_text("no checkpoint")
+    exported = export(tmp_path / "policy.pt", workspace(25_000)["state_dicts"]["ema_model"])
+    assert main(["provenance", str(exported), str(run[0].parent), "--json", "-"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [c["step"] for c in document["candidates"][::2]] == [20_000, 25_000, 30_000, 100_000]
+    (tmp_path / "empty").mkdir()
+    assert main(["provenance", str(exported), str(tmp_path / "empty")]) == 2
+
+
 def test_an_optimizers_state_is_not_looked_into(run: list[Path], tmp_path: Path) -> None:
     moment = workspace(30_000)["state_dicts"]["optimizer"]["state"][0]["exp_avg"]
     torch.save({"moment": moment + 1}, tmp_path / "p.pt")
