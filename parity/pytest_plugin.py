@@ -60,7 +60,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test per plan entry, and one per candidate."""
     gateway = metafunc.config.stash.get(KEY, None)
     if gateway is None:
-        if {"comparison", "candidate_verdict"} & set(metafunc.fixturenames):
+        if {"comparison", "candidate_verdict", "weights_verdict"} & set(metafunc.fixturenames):
             raise pytest.Collector.CollectError("nothing is judged: say which release with --parity parity.toml")
         return
     if "comparison" in metafunc.fixturenames:
@@ -69,6 +69,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "candidate_verdict" in metafunc.fixturenames:
         names = gateway.candidates
         metafunc.parametrize("candidate_verdict", names, ids=list(names), indirect=True)
+    if "weights_verdict" in metafunc.fixturenames:
+        names = gateway.weighed
+        metafunc.parametrize("weights_verdict", names, ids=list(names), indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the question whose weights these are where the release does not ask it: it is not skipped."""
+    gateway = config.stash.get(KEY, None)
+    if gateway is not None and not gateway.weighed:
+        items[:] = [i for i in items if "weights_verdict" not in getattr(i, "fixturenames", ())]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -94,6 +104,12 @@ def comparison(request: pytest.FixtureRequest) -> dict[str, Any]:
 def candidate_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The verdict on one candidate, with its reasons: every rule of the gate applied."""
     return request.config.stash[KEY].candidate(request.param)
+
+
+@pytest.fixture
+def weights_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The verdict on whose weights one candidate holds, with its reasons."""
+    return request.config.stash[KEY].weights(request.param)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

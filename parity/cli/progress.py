@@ -12,16 +12,16 @@ LINE_EVERY_S = 15.0
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function ``(side, done, total)`` that shows how far each side is."""
+def progress(what: str = "cases") -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function ``(side, done, total)`` that shows how far each side is; ``what`` is counted."""
     if sys.stderr.isatty():
         with _bars() as report:
             yield report
     else:
-        yield _lines()
+        yield _lines(what)
 
 
-def _lines() -> Callable[[str, int, int], None]:
+def _lines(what: str) -> Callable[[str, int, int], None]:
     started = time.monotonic()
     last: dict[str, float] = {}
 
@@ -29,9 +29,8 @@ def _lines() -> Callable[[str, int, int], None]:
         now = time.monotonic()
         if now - started > QUIET_S and now - last.get(side, started) > LINE_EVERY_S:
             last[side] = now
-            print(
-                f"{side}: {done} of {total} cases{time_left(done, total, now - started)}", file=sys.stderr, flush=True
-            )
+            left = time_left(done, total, now - started)
+            print(f"{side}: {done} of {total}{what and f' {what}'}{left}", file=sys.stderr, flush=True)
 
     return report
 

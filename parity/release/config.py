@@ -130,6 +130,13 @@ class ReplayTable(Table):
     episodes: str | None = None
 
 
+class WeightsTable(Table):
+    """Which checkpoints candidates may be made from: paths or patterns. ``candidates``: which of them; all if empty."""
+
+    checkpoints: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    candidates: list[str] = []
+
+
 class WaiverTable(Table):
     finding: str
     candidate: str | None = None
@@ -151,6 +158,7 @@ class Config(Table):
     contract: ContractTable = ContractTable()
     stats: StatsTable = StatsTable()
     replay: ReplayTable = ReplayTable()
+    weights: WeightsTable | None = None
     waiver: list[WaiverTable] = []
 
     @model_validator(mode="after")
@@ -159,12 +167,15 @@ class Config(Table):
         twice = {n for n in names if names.count(n) > 1}
         if twice:
             raise ValueError(f"two candidates are called {', '.join(sorted(twice))}")
-        for table, allowed in (("budgets", {*names, "default"}), ("adapter", set(names))):
-            for name in getattr(self, table):
-                if name not in allowed:
-                    near = difflib.get_close_matches(name, sorted(allowed), 1)
-                    hint = f"; did you mean {near[0]!r}?" if near else ""
-                    raise ValueError(f"[{table}.{name}]: no candidate is called {name!r}{hint}")
+        weighed = [] if self.weights is None else self.weights.candidates
+        named = [(f"[budgets.{n}]", n, {*names, "default"}) for n in self.budgets]
+        named += [(f"[adapter.{n}]", n, set(names)) for n in self.adapter]
+        named += [("[weights] candidates", n, set(names)) for n in weighed]
+        for place, name, allowed in named:
+            if name not in allowed:
+                near = difflib.get_close_matches(name, sorted(allowed), 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"{place}: no candidate is called {name!r}{hint}")
         return self
 
 
@@ -229,6 +240,7 @@ def _known_keys(place: tuple[int | str, ...]) -> list[str]:
         "contract": ContractTable,
         "stats": StatsTable,
         "replay": ReplayTable,
+        "weights": WeightsTable,
         "waiver": WaiverTable,
     }
     if not place:

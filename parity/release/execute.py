@@ -24,6 +24,7 @@ from parity.release.recordings import link_recording
 from parity.release.settle import settle
 from parity.release.sides import Side
 from parity.release.state import SEQUENCE
+from parity.release.weights import weigh
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
 from parity.runner.process import stop_under
@@ -68,6 +69,7 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
             lives = [job.result() for job in opening]
             settle(prepared, lives)
             _run_all(prepared, lives, pool, report)
+            _weigh_all(prepared, lives)
         except KeyboardInterrupt:
             _interrupted(sides, lives, folder)
         except BaseException:  # told to end: what waits for a policy must not wait any longer
@@ -127,6 +129,14 @@ def _run_all(prepared: Prepared, lives: list[Live], pool: ThreadPoolExecutor, re
         prepared.add_worst(worst)
         for live in lives:
             _run(prepared, live, worst, None)
+
+
+def _weigh_all(prepared: Prepared, lives: Sequence[Live]) -> None:
+    for live in lives:
+        if live.side.name in prepared.weighing.candidates and live.side is not prepared.reference:
+            started = time.perf_counter()
+            live.facts.weights = weigh(live.side, prepared.weighing.checkpoints)
+            live.facts.seconds["weights"] = time.perf_counter() - started
 
 
 def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report | None) -> None:

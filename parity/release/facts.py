@@ -25,6 +25,7 @@ class Facts:
         repeat_differs: outputs that changed when one case ran twice, with the largest difference.
         completed: number of cases that ran.
         outputs: names of what it gave, in the contract's words.
+        weights: whose weights it holds, as `parity provenance --json` has it, where ``[weights]`` asks for it.
         seconds: where time went; never part of the report.
     """
 
@@ -39,6 +40,7 @@ class Facts:
     repeat_differs: dict[str, float] = field(default_factory=dict)
     completed: int = 0
     outputs: list[str] = field(default_factory=list)
+    weights: Mapping[str, Any] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     calls: int = 0
 
@@ -73,6 +75,7 @@ class Facts:
             "repeat_differs": dict(self.repeat_differs),
             "completed": self.completed,
             "outputs": list(self.outputs),
+            **({} if self.weights is None else {"weights": dict(self.weights)}),
         }
 
     @classmethod

@@ -17,7 +17,10 @@ from parity.release.measure import Evidence, Measured, measure
 from parity.release.plan import Entry, Plan
 from parity.release.prepare import Prepared, prepare
 from parity.release.saved import append_measured, load_evidence, measure_all, save_facts
+from parity.release.weights import UNJUDGED
 from parity.verdict import Verdict
+
+OF_WEIGHTS = ("PROV", "WEIGHT", UNJUDGED)
 
 
 class Gateway:
@@ -58,6 +61,11 @@ class Gateway:
         """Names of the candidates to be judged as a whole; none where the run itself does that."""
         return () if self._toml is None else tuple(name for name in self.facts if name != "reference")
 
+    @property
+    def weighed(self) -> tuple[str, ...]:
+        """Names of the candidates whose weights are judged."""
+        return () if self._toml is None else tuple(name for name, f in self.facts.items() if f.weights is not None)
+
     def note_selected(self, entries: list[Entry]) -> None:
         """Write down which entries were selected, for the run that judges them."""
         note = self.folder / f"collected-{self._worker}.json"
@@ -79,6 +87,14 @@ class Gateway:
         if against and found["verdict"] == Verdict.PASS:
             return {**found, "verdict": Verdict.NOT_JUDGED.value, "reasons": [f["title"] for f in against]}
         return found
+
+    def weights(self, name: str) -> dict[str, Any]:
+        """Return the verdict on whose weights one candidate holds, and the reasons."""
+        found = [f for f in self._report["findings"] if f["candidate"] == name and f["severity"] == "error"]
+        against = [f for f in found if f["code"].startswith(OF_WEIGHTS) and not f["waived"]]
+        unjudged = any(f["code"] == UNJUDGED for f in against)
+        verdict = Verdict.NOT_JUDGED if unjudged else Verdict.FAIL if against else Verdict.PASS
+        return {"verdict": verdict.value, "reasons": [f["title"] for f in against]}
 
     @cached_property
     def _release(self) -> tuple[Prepared, Config]:

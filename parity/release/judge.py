@@ -23,6 +23,7 @@ from parity.release.prepare import Prepared
 from parity.release.refused import refusal_of
 from parity.release.shown import relative_to, shown
 from parity.release.waivers import apply_waivers
+from parity.release.weights import weight_findings
 from parity.runner.findings import session_findings
 from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
@@ -126,6 +127,7 @@ def _candidate_findings(
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
     yield from gate.not_yet(config, side)
+    yield from weight_findings(prepared.weighing, facts[name], name)
     for which in (prepared.reference, side):
         about = None if which is prepared.reference else name
         yield from session_findings(facts[which.name], Path(which.spec.path).name or which.name, about)

@@ -22,6 +22,7 @@ from parity.release.names import budgeted, refuse_unknown
 from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
+from parity.release.weights import Weighing, weighing
 from parity.runner.base import Failure, RunnerSpec
 from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
@@ -41,7 +42,7 @@ HASHED_ALIKE = (
 class Prepared:
     """A release that is ready to run: sides, the contract they share, adapters, cases and the plan.
 
-    ``batches`` are the batch cases: only candidates that take batches run them.
+    ``batches`` are the batch cases: only candidates that take batches run them. ``weighing``: whose weights are asked.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Prepared:
     batches: Batches = field(default_factory=Batches)
     findings: list[Finding] = field(default_factory=list)
     worst_evaluations: int = 0
+    weighing: Weighing = field(default_factory=Weighing)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -130,7 +132,8 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     kept = min(WORST_KEPT, worst)
     plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers)
     findings += more + made
-    return Prepared(root, reference, candidates, contract, adapters, cases, plan, batches, findings, worst)
+    asked = weighing(config, root)
+    return Prepared(root, reference, candidates, contract, adapters, cases, plan, batches, findings, worst, asked)
 
 
 def _no_search() -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parity.errors import ArtifactError, UsageError
@@ -17,6 +17,7 @@ from parity.release.intact import check_intact
 from parity.release.judge import all_budgets, at_policy_level, budgets_of, conclude, difference_findings
 from parity.release.names import budgeted, refuse_unknown
 from parity.release.physical import in_graph_numbers
+from parity.release.weights import unjudged
 
 REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE009", "GATE010")  # follow from budgets and waivers
 EXPLAINED = ("DIAG", "WEIGHT")
@@ -62,6 +63,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
         kept += gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
         kept += gate.unplanned(fresh["facts"]["reference"].get("outputs", ()), list(outputs), name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
+    kept += _unweighed(config, fresh, names)
     if "exhibits" in fresh:
         fresh["exhibits"] = still_true(fresh["exhibits"], before, fresh["comparisons"])
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
@@ -70,6 +72,12 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
         judged["findings"] = [f for f in judged["findings"] if not f["code"].startswith(EXPLAINED)]
         judged["cause"] = None
     return judged
+
+
+def _unweighed(config: Config, report: Mapping[str, Any], names: Sequence[str]) -> list[Finding]:
+    """Return a finding for each candidate whose weights are to be judged and were not asked for when it ran."""
+    wanted = [] if config.weights is None else config.weights.candidates or names
+    return [unjudged(n, "the report was made without [weights]") for n in wanted if "weights" not in report["facts"][n]]
 
 
 def _measured(row: Mapping[str, Any], units: str | None) -> dict[str, Any]:

@@ -1,0 +1,167 @@
+"""Which tensors of which checkpoint are inside an exported file: every weight set is asked, the best one named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.checkpoint.weight import Weight
+from parity.errors import ArtifactError
+from parity.provenance.find import Asked, asked
+from parity.provenance.informative import why_silent
+from parity.provenance.pool import Pool, held
+from parity.provenance.relation import RANK, Outcome, relate
+from parity.provenance.source import WHOLE, Source, read_source, whole
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One weight set of one checkpoint, and what it is to the exported file.
+
+    ``unused`` are the statistics of its normalizer, of which none is in the exported file; () where some are.
+    """
+
+    source: Source
+    tree: str
+    outcome: Outcome
+    unused: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What sorts candidates: the nearest relation first, then by how many tensors were found, and how near."""
+        o = self.outcome
+        return RANK[o.relation], -(o.matched + o.folded), -o.matched, -(o.cosine if o.cosine is not None else -2.0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the candidate as the JSON of `parity provenance` has it."""
+        o = self.outcome
+        return {
+            "checkpoint": self.source.name,
+            "tree": self.tree,
+            "relation": o.relation,
+            "matched": o.matched,
+            "folded": o.folded,
+            "total": o.total,
+            "rounded": o.rounded,
+            "cosine": o.cosine,
+            "step": self.source.step,
+            "epoch": self.source.epoch,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The outcome for one exported file.
+
+    Attributes:
+        exported: what was asked about.
+        candidates: every weight set of every readable checkpoint, in the order given.
+        silent: how many exported tensors were left out, by reason.
+        unreadable: the checkpoints that could not be read, and why.
+    """
+
+    exported: Source
+    candidates: tuple[Candidate, ...]
+    silent: Mapping[str, int]
+    unreadable: tuple[tuple[str, ArtifactError], ...] = ()
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate that comes nearest; the first given of several equal ones."""
+        return min(self.candidates, key=lambda c: c.order)
+
+    @property
+    def ties(self) -> tuple[Candidate, ...]:
+        """The other candidates that come as near as the best."""
+        best = self.best
+        return tuple(c for c in self.candidates if c is not best and c.order == best.order)
+
+
+def speaking(weights: Mapping[str, Weight]) -> tuple[list[Asked], Counter[str]]:
+    """Return the tensors that say whose they are, and how many of the others there are, by reason.
+
+    Raises:
+        ArtifactError: a tensor's bytes cannot be read.
+    """
+    found, silent = [], Counter[str]()
+    for weight in weights.values():
+        why = why_silent(weight)
+        if why is None:
+            found.append(asked(held(weight)))
+        else:
+            silent[why] += 1
+    return found, silent
+
+
+def trace(
+    exported: str | Path, checkpoints: Sequence[str | Path], progress: Progress = lambda done, all_: None
+) -> Trace:
+    """Return which tensors of which checkpoint are inside an exported file; nothing is executed.
+
+    Args:
+        exported: ONNX, TorchScript, ``.pt2``, a checkpoint, safetensors, ``.npz`` or a LeRobot folder.
+        checkpoints: where they may come from, each of the same kinds. One that is unreadable is noted.
+        progress: called with how many checkpoints were read, of how many.
+
+    Raises:
+        ArtifactError: the exported file, or every checkpoint, cannot be read.
+    """
+    source = read_source(exported)
+    # Not the statistics beside a LeRobot folder's weights: its processors' files hold those of no use to it, too.
+    with np.errstate(all="ignore"):
+        questions, silent = speaking(source.checkpoint.weights)
+    candidates: list[Candidate] = []
+    unreadable: list[tuple[str, ArtifactError]] = []
+    for i, path in enumerate(checkpoints):
+        try:
+            with np.errstate(all="ignore"):  # weights may hold anything, and what is not finite matches nothing
+                candidates += _candidates(questions, read_source(path), many=len(source.sets) > 1)
+        except ArtifactError as e:
+            unreadable.append((str(path), e))
+        progress(i + 1, len(checkpoints))
+    if not candidates:
+        raise unreadable[0][1] if len(unreadable) == 1 else none_readable(unreadable)
+    return Trace(source, tuple(candidates), dict(silent), tuple(unreadable))
+
+
+def none_readable(unreadable: Sequence[tuple[str, ArtifactError]]) -> ArtifactError:
+    """Return the error that none of the checkpoints given can be read, with the first reason."""
+    first = unreadable[0][1]
+    return ArtifactError(
+        f"none of the {len(unreadable)} checkpoints can be read; the first: {first.message}",
+        expected=first.expected,
+        remedy=first.remedy,
+    )
+
+
+def _candidates(questions: Sequence[Asked], source: Source, *, many: bool) -> list[Candidate]:
+    """Return a candidate for each weight set; for an exported file with several of its own, also all together."""
+    sets = dict(source.sets)
+    found = []
+    for tree, weights in sets.items():
+        outcome = relate(questions, Pool(weights))
+        found.append(Candidate(source, tree, outcome, _unused(source, tree, outcome)))
+    if many and len(sets) > 1 and all(c.outcome.relation != "MATCH" for c in found):
+        found.insert(0, Candidate(source, WHOLE.join(sets), relate(questions, Pool(whole(source)))))
+    return found
+
+
+def _unused(source: Source, tree: str, outcome: Outcome) -> tuple[str, ...]:
+    """Return the names of the set's statistics, if it has any that tell something and none of them was found.
+
+    Where the weights are others, so is the normalizer, and nothing is said.
+    """
+    if outcome.relation not in ("MATCH", "PARTIAL"):
+        return ()
+    statistics = [w for w in source.statistics(tree) if why_silent(w) is None]
+    used = " ".join(f.source or "" for f in outcome.found if f.how is not None)
+    if not statistics or any(w.name in used for w in statistics):
+        return ()
+    return tuple(w.name for w in statistics)
