@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from parity.errors import UsageError
+from parity.release.many import expanded
 
 MAX_BYTES = 4 << 20
 
@@ -59,6 +60,7 @@ class CandidateTable(RunnerTable):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     pipeline: str | None = None
     stages: list[StageTable] = []
+    checkpoints: None = None  # many candidates in one table: see `parity.release.many`
 
     @model_validator(mode="after")
     def _named(self) -> CandidateTable:
@@ -183,7 +185,8 @@ def load_config(path: Path) -> Config:
     """Return the parsed `parity.toml` at ``path``.
 
     Raises:
-        UsageError: it is missing, no TOML, or has an unknown key, a missing one or a wrong value.
+        UsageError: it is missing, no TOML, or has an unknown key, a missing one or a wrong value, or a pattern of
+            checkpoints that no file has.
     """
     try:
         if path.is_dir():
@@ -201,7 +204,7 @@ def load_config(path: Path) -> Config:
         raise UsageError(f"{path}: not UTF-8 text, so not a parity.toml") from None
     except tomllib.TOMLDecodeError as e:
         raise UsageError(f"{path}: not valid TOML: {e}") from None
-    return parse_config(data, str(path))
+    return parse_config(expanded(data, path.parent), str(path))
 
 
 def parse_config(data: Mapping[str, Any], where: str) -> Config:

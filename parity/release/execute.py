@@ -31,6 +31,7 @@ from parity.runner.process import stop_under
 from parity.tensor import Array, Block, Case, stack
 from parity.trace import TraceWriter
 
+AT_ONCE = 8  # candidates that are loaded together
 Report = Callable[[str, int, int], None]  # side, cases done, cases in all
 
 
@@ -62,14 +63,24 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
     """
     folder.mkdir(parents=True, exist_ok=True)
     sides = [prepared.reference, *prepared.candidates]
+    groups = _groups(prepared)
     lives: list[Live] = []
-    with ExitStack() as exits, ThreadPoolExecutor(max_workers=max(2, len(sides))) as pool:
+    with ExitStack() as exits, ThreadPoolExecutor(max_workers=max(map(len, groups)) + 1) as pool:
         try:
-            opening = [pool.submit(_open, prepared, side, folder, exits) for side in sides]
-            lives = [job.result() for job in opening]
-            settle(prepared, lives)
-            _run_all(prepared, lives, pool, report)
-            _weigh_all(prepared, lives)
+            for group in groups:
+                with ExitStack() as own:
+                    stays = [exits if side is prepared.reference else own for side in group]
+                    opening = [
+                        pool.submit(_open, prepared, side, folder, stay)
+                        for side, stay in zip(group, stays, strict=True)
+                    ]
+                    opened = [job.result() for job in opening]
+                    lives += opened
+                    settle(prepared, [lives[0], *(x for x in opened if x is not lives[0])])
+                    _run_group(prepared, opened, pool, report)
+                    if prepared.worst_evaluations:
+                        _search(prepared, lives)
+                _weigh_all(prepared, opened)
         except KeyboardInterrupt:
             _interrupted(sides, lives, folder)
         except BaseException:  # told to end: what waits for a policy must not wait any longer
@@ -81,12 +92,23 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
     return {live.side.name: live.facts for live in lives}
 
 
+def _groups(prepared: Prepared) -> list[list[Side]]:
+    """Return the sides in groups that are loaded together, the reference in the first: many policies take much memory.
+
+    The search for worst cases needs all of them at once.
+    """
+    candidates = prepared.candidates
+    size = len(candidates) if prepared.worst_evaluations else AT_ONCE
+    first, *others = [candidates[i : i + size] for i in range(0, len(candidates), size)] or [[]]
+    return [[prepared.reference, *first], *others]
+
+
 def _interrupted(sides: Sequence[Side], lives: list[Live], folder: Path) -> None:
     """Note the interruption on every side, and stop sessions, open or still loading, so that waiting threads end."""
     stop_under(folder)
     failure = Failure("interrupted", "interrupted by Ctrl-C before all cases ran")
-    if not lives:
-        lives.extend(Live(side, None, Facts(side.name)) for side in sides)
+    begun = {live.side.name for live in lives}
+    lives.extend(Live(side, None, Facts(side.name)) for side in sides if side.name not in begun)
     for live in lives:
         live.facts.failure = live.facts.failure or failure
         if live.session is not None:
@@ -118,17 +140,20 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
     return Live(side, session, facts)
 
 
-def _run_all(prepared: Prepared, lives: list[Live], pool: ThreadPoolExecutor, report: Report | None) -> None:
-    reference, candidates = lives[0], lives[1:]
-    jobs: list[Future[None]] = [pool.submit(_run, prepared, x, prepared.cases_of(x.side), report) for x in lives]
+def _run_group(prepared: Prepared, opened: list[Live], pool: ThreadPoolExecutor, report: Report | None) -> None:
+    jobs: list[Future[None]] = [pool.submit(_run, prepared, x, prepared.cases_of(x.side), report) for x in opened]
     for job in jobs:
         job.result()
-    _assemble(prepared, reference)
-    if prepared.worst_evaluations:
-        worst = find_worst(prepared, reference, candidates)
-        prepared.add_worst(worst)
-        for live in lives:
-            _run(prepared, live, worst, None)
+    if opened[0].side is prepared.reference:
+        _assemble(prepared, opened[0])
+
+
+def _search(prepared: Prepared, lives: list[Live]) -> None:
+    """Search for the worst cases on all sides, and run on each what was found."""
+    worst = find_worst(prepared, lives[0], lives[1:])
+    prepared.add_worst(worst)
+    for live in lives:
+        _run(prepared, live, worst, None)
 
 
 def _weigh_all(prepared: Prepared, lives: Sequence[Live]) -> None:
