@@ -19,6 +19,13 @@ from parity.cli.output import json_option
 @click.argument("source")
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="The ONNX to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="Take shapes, cases and budgets from this parity.toml.")
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=DIMS",
+    help="Shape of an input that SOURCE does not tell: obs=1,48.",
+)
 @click.option("--python", help="Run SOURCE in this interpreter, such as that of the training environment.")
 @click.option(
     "--opset", type=click.IntRange(14, 30), help="The opset to write.  [default: 17; 18 of the dynamo exporter]"

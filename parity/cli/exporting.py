@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from parity.artifact import recognize
 from parity.cli.judging import Outcome, judge_now, show
 from parity.cli.output import claim, people
 from parity.contract import read_contract
+from parity.errors import UsageError
 from parity.finding import Finding
 from parity.release.atc import atc_command, check_soc, run_atc
 from parity.release.config import Config, load_config, parse_config
@@ -72,17 +73,35 @@ def _settings(source: str, options: Mapping[str, Any]) -> tuple[Config, Path]:
         reference["python"] = options["python"]
     noise = reference.pop("noise", [])
     target = options["target"].absolute()
+    contract = dict(given.get("contract", {}))
+    contract["inputs"] = {**contract.get("inputs", {}), **_shapes(options["shapes"])}
     data: dict[str, Any] = {
         "release": {"name": f"{Path(source).name} → {target.name}", "seed": options["seed"]},
         "reference": reference,
         "candidate": [{"name": NAME, "runner": "onnxruntime", "path": str(target), "noise": noise}],
-        "contract": given.get("contract", {}),
+        "contract": contract,
         "budgets": {k: v for k, v in given.get("budgets", {}).items() if k == "default"},
     }
     cases = {**given.get("cases", {}), **({"nominal": options["cases"]} if options["cases"] else {})}
     if cases:
         data["cases"] = cases
     return parse_config(data, "export"), root
+
+
+def _shapes(told: Sequence[str]) -> dict[str, Any]:
+    """Return the ``[contract.inputs]`` tables that ``--shape NAME=DIMS`` stands for; a dim may be a word (batch).
+
+    Raises:
+        UsageError: no name, or no sizes.
+    """
+    tables: dict[str, Any] = {}
+    for text in told:
+        name, _, dims = text.partition("=")
+        sizes = [int(d) if d.strip().isdecimal() else d.strip() for d in dims.split(",")]
+        if not name.strip() or not all(d if isinstance(d, str) else d > 0 for d in sizes):
+            raise UsageError(f"--shape {text}: not understood", expected="NAME=DIMS, such as obs=1,48")
+        tables[name.strip()] = {"shape": sizes}
+    return tables
 
 
 def _tell(done: Exported, options: Mapping[str, Any], report: dict[str, Any]) -> None:
@@ -125,4 +144,5 @@ def _again(source: str, options: Mapping[str, Any]) -> str:
     parts = ["parity", "export", source, "-o", str(options["target"])]
     for key in ("config", "python", "opset", "exporter", "cases", "seed", "soc"):
         parts += [f"--{key}", str(options[key])] if options[key] is not None else []
+    parts += [part for shape in options["shapes"] for part in ("--shape", shape)]
     return shlex.join([*parts, *(["--dynamic-batch"] if options["dynamic_batch"] else [])])

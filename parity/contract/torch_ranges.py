@@ -41,7 +41,7 @@ def normalizer_range(
         for name, mean in weights.items():
             prefix, _, last = name.rpartition(".")
             spread = weights.get(f"{prefix}.{spread_name}" if prefix else spread_name)
-            if last != mean_name or spread is None or not mean.statistics or "critic" in prefix:
+            if last != mean_name or spread is None or "critic" in prefix or not (mean.statistics or _bare(mean, width)):
                 continue
             if mean.size != spread.size or (width is not None and mean.size != width):
                 continue
@@ -49,6 +49,12 @@ def normalizer_range(
             if found is not None:
                 return found
     return None
+
+
+def _bare(mean: Weight, width: int | None) -> bool:
+    """Whether ``mean`` is a vector as long as the input that the policy's own class holds, not a BatchNorm's."""
+    vector = len(mean.shape) == 1 or (len(mean.shape) == 2 and mean.shape[0] == 1)
+    return vector and mean.size == width and not mean.name.rpartition(".")[2].startswith("running")
 
 
 def _range(path: Path, mean: Weight, spread: Weight, is_variance: bool, eps: float) -> Range | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from parity.artifact import recognize
+from parity.checkpoint.weights import read_weights
 from parity.contract.model import Contract
+from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.tensor import Range
 
@@ -43,6 +46,22 @@ def _own(contract: Contract) -> tuple[str, Range] | None:
     return None
 
 
+def _holds(contract: Contract, normalizer: tuple[str, Range] | None) -> bool:
+    """Whether an artifact has a tensor with the normalizer's mean, or whether it has one cannot be told.
+
+    A graph is read through; of a torch file only names tell what a tensor is for, and those are the author's.
+    """
+    import numpy as np
+
+    try:
+        weights = read_weights(recognize(contract.path))
+    except ArtifactError:
+        return True
+    mean = np.asarray(normalizer[1].first if normalizer else (), np.float64)
+    near = (w.as_float().reshape(-1) for w in weights.values() if w.size == mean.size and w.dtype.startswith("float"))
+    return any(bool(np.allclose(x, mean, rtol=1e-5, atol=1e-6)) for x in near)
+
+
 def normalizer_finding(a: Contract, b: Contract) -> Finding | None:
     """Return a finding that names the artifact without the normalizer; None where both or neither have one.
 
@@ -52,6 +71,8 @@ def normalizer_finding(a: Contract, b: Contract) -> Finding | None:
     if sides is None or "trace" in (a.kind, b.kind):
         return None
     have, lack = (a, b) if sides.a else (b, a)
+    if lack.kind != "onnx" and _holds(lack, _own(have)):
+        return None
     what = {"onnx": "the ONNX graph", "torchscript": "the TorchScript file"}.get(lack.kind, f"the {lack.kind} file")
     return Finding(
         "WEIGHT004",

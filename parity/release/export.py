@@ -132,6 +132,13 @@ def rejected_path(target: Path) -> Path:
 
 def _first_case(config: Config, contract: Contract) -> Block:
     settings = config.cases or CasesTable()
+    unknown = [t.name for t in contract.inputs if t.shape is None]
+    if unknown or not contract.inputs:
+        name = unknown[0] if unknown else "obs"
+        raise UsageError(
+            f"the shape of {', '.join(unknown) or 'the inputs'} is not known, so nothing can be traced",
+            remedy=f"say it: --shape {name}=1,48, or [contract.inputs.{name}] in the parity.toml of --config",
+        )
     made = make_cases(
         contract, seed=config.release.seed, nominal=1, edge=False, batch=settings.batch or 1, bind=settings.dims
     )

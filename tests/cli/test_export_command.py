@@ -177,6 +177,18 @@ def test_a_source_that_torch_cannot_export(folder: Path, capsys: pytest.CaptureF
     assert "nothing that torch can export" in capsys.readouterr().err
 
 
+def test_a_shape_that_the_source_does_not_tell(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch")
+    torch.jit.script(torch.nn.Linear(4, 2)).save("linear.pt")
+    assert main(["export", "linear.pt", "-o", "policy.onnx"]) == 2
+    assert "--shape input=1,48" in capsys.readouterr().err
+    for wrong in ("input", "=1,4", "input=1,0", "input="):
+        assert main(["export", "linear.pt", "-o", "policy.onnx", "--shape", wrong]) == 2
+        assert "NAME=DIMS" in capsys.readouterr().err
+    assert main(["export", "linear.pt", "-o", "policy.onnx", "--shape", "input=1,4", "--cases", "4"]) == 0
+    assert onnx.load("policy.onnx").graph.input[0].type.tensor_type.shape.dim[1].dim_value == 4
+
+
 @pytest.fixture
 def atc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for `atc` that notes how it was called and leaves a file."""
