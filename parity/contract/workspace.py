@@ -1,4 +1,4 @@
-"""A diffusion_policy workspace checkpoint: its configuration, and the normalizer of the weights that evaluation uses.
+"""A diffusion_policy workspace checkpoint: its configuration, the normalizer of what evaluation uses, its log.
 
 The file holds ``cfg``, ``state_dicts`` (``model`` and, with ``training.use_ema``, ``ema_model``) and ``pickles``;
 nothing of it is executed. Source: diffusion_policy/workspace/base_workspace.py of real-stanford/diffusion_policy.
@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.checkpoint.checkpoint import epoch_and_step
 from parity.checkpoint.torch_file import Payload, read_torch_file
 from parity.checkpoint.tree import plain, weights_of
 from parity.contract.hydra import resolve
 from parity.contract.model import Contract
 from parity.contract.ranges import MAX_ELEMENTS, diffusion_policy_statistics, with_range
 from parity.contract.shape_meta import contract_of, raw_shape_meta
+from parity.contract.training_log import read_training_log
 from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.tensor import TensorSpec
@@ -48,6 +50,9 @@ def _configuration(payload: Payload) -> dict[str, Any] | None:
 def read_workspace(path: Path) -> Contract:
     """Return the contract of a workspace checkpoint, with ranges from its normalizer.
 
+    ``metadata`` has the weight sets (``trees``) and the one that is ``evaluated``, ``epoch`` and ``step``, the
+    ``normalizer`` (``scale`` and ``offset`` by key), and ``training_log`` where the run's log lies beside it.
+
     Raises:
         ArtifactError: not a workspace, corrupt, or its configuration is not what this format says it is.
     """
@@ -61,7 +66,10 @@ def read_workspace(path: Path) -> Contract:
     trees = sorted({w.tree for w in weights.values() if w.tree})
     use_ema = None if contract.sampler is None else contract.sampler.use_ema
     evaluated = "ema_model" if use_ema else "model" if use_ema is False or "ema_model" not in trees else None
-    contract = replace(contract, metadata={**contract.metadata, "trees": trees, "evaluated": evaluated})
+    epoch, step = epoch_and_step(payload.root)
+    told = {"trees": trees, "evaluated": evaluated, "epoch": epoch, "step": step}
+    log = read_training_log(path, epoch, step)
+    contract = replace(contract, metadata={**contract.metadata, **told, **({"training_log": log} if log else {})})
     if evaluated == "ema_model" and evaluated not in trees:
         return replace(contract, findings=(*contract.findings, _no_ema(path, trees)))
     # Both weight sets carry the same normalizer; where nothing tells which is evaluated, either serves.
@@ -75,8 +83,15 @@ def _with_ranges(contract: Contract, weights: Mapping[str, Weight], prefix: str,
             raise ArtifactError(f"{source}: the statistic {name!r} has the shape {list(weight.shape)}")
         return weight.as_float()
 
+    specs = (*contract.inputs, *contract.outputs)
     found = diffusion_policy_statistics(weights, read, source, prefix)
     findings: list[Finding] = []
+    pairs = {s.name: (f"{prefix}params_dict.{s.name}.scale", f"{prefix}params_dict.{s.name}.offset") for s in specs}
+    normalizer = {
+        key: {"scale": read(scale).reshape(-1).tolist(), "offset": read(offset).reshape(-1).tolist()}
+        for key, (scale, offset) in pairs.items()
+        if scale in weights and offset in weights
+    }
 
     def ranged(spec: TensorSpec) -> TensorSpec:
         if spec.name not in found:
@@ -91,6 +106,7 @@ def _with_ranges(contract: Contract, weights: Mapping[str, Weight], prefix: str,
         contract,
         inputs=inputs,
         outputs=outputs,
+        metadata={**contract.metadata, "normalizer": normalizer},
         normalization=replace(contract.normalization, stats=stats),
         findings=(*contract.findings, *findings),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from parity.diagnose import (
     likely_cause,
     static_findings,
     statistics_of,
+    statistics_of_scale,
 )
 from parity.errors import ParityError
 from parity.finding import Finding
@@ -121,15 +123,19 @@ def _explained(
 
 def _statistics(prepared: Prepared, output: str, dims: int) -> list[Statistics]:
     """Return what un-normalizes an output: as the contract knows it, else as the reference's checkpoint does."""
-    spec = prepared.contract.output(output)
-    kept = prepared.reference.checkpoint
-    if (spec is None or spec.range is None) and kept is not None:
-        try:
-            spec = read_contract(kept.artifact).output(output)
-        except ParityError:
-            return []
-    found = None if spec is None or spec.range is None else statistics_of(spec.range, dims)
-    return [] if found is None else [found]
+    contracts, kept = [prepared.contract], prepared.reference.checkpoint
+    if kept is not None:
+        with contextlib.suppress(ParityError):
+            contracts.insert(0, read_contract(kept.artifact))
+    for contract in contracts:
+        pair = contract.metadata.get("normalizer", {}).get(output) if contract.kind == "diffusion_policy" else None
+        spec = contract.output(output)
+        found = statistics_of_scale(**pair, source=f"{contract.path.name}: normalizer of {output}") if pair else None
+        if found is None and spec is not None and spec.range is not None:
+            found = statistics_of(spec.range, dims)
+        if found is not None:
+            return [found]
+    return []
 
 
 def _stacked(prepared: Prepared, evidence: Evidence, candidate: str, output: str) -> tuple[Array, Array] | None:
