@@ -7,7 +7,7 @@ nothing of it is executed. Source: diffusion_policy/workspace/base_workspace.py 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 NO_EMA = "CONTRACT013"
+MAX_AXES = 1024  # elements of a key whose scale and offset are told
 
 
 def is_workspace(path: Path) -> bool:
@@ -86,12 +87,6 @@ def _with_ranges(contract: Contract, weights: Mapping[str, Weight], prefix: str,
     specs = (*contract.inputs, *contract.outputs)
     found = diffusion_policy_statistics(weights, read, source, prefix)
     findings: list[Finding] = []
-    pairs = {s.name: (f"{prefix}params_dict.{s.name}.scale", f"{prefix}params_dict.{s.name}.offset") for s in specs}
-    normalizer = {
-        key: {"scale": read(scale).reshape(-1).tolist(), "offset": read(offset).reshape(-1).tolist()}
-        for key, (scale, offset) in pairs.items()
-        if scale in weights and offset in weights
-    }
 
     def ranged(spec: TensorSpec) -> TensorSpec:
         if spec.name not in found:
@@ -106,10 +101,23 @@ def _with_ranges(contract: Contract, weights: Mapping[str, Weight], prefix: str,
         contract,
         inputs=inputs,
         outputs=outputs,
-        metadata={**contract.metadata, "normalizer": normalizer},
+        metadata={**contract.metadata, "normalizer": _normalizer(specs, weights, f"{prefix}params_dict.")},
         normalization=replace(contract.normalization, stats=stats),
         findings=(*contract.findings, *findings),
     )
+
+
+def _normalizer(
+    specs: Sequence[TensorSpec], weights: Mapping[str, Weight], prefix: str
+) -> dict[str, dict[str, list[float]]]:
+    """Return ``scale`` and ``offset`` by key, ``normalized = value * scale + offset``, where they are finite."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for key in (s.name for s in specs):
+        pair = {n: weights.get(f"{prefix}{key}.{n}") for n in ("scale", "offset")}
+        values = {n: w.as_float().reshape(-1).tolist() for n, w in pair.items() if w is not None and w.size <= MAX_AXES}
+        if len(values) == 2 and all(math.isfinite(x) for numbers in values.values() for x in numbers):
+            found[key] = values
+    return found
 
 
 def _no_ema(path: Path, trees: list[str]) -> Finding:
