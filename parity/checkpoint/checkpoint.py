@@ -22,7 +22,7 @@ from parity.checkpoint.weight import Weight, trees
 from parity.checkpoint.weights import in_folder, of_files, read_weights
 from parity.errors import ArtifactError
 
-__all__ = ["Checkpoint", "read_checkpoint"]
+__all__ = ["Checkpoint", "epoch_and_step", "read_checkpoint"]
 
 MAX_CONFIG_BYTES = 16 << 20
 MAX_PICKLED_NUMBER = 1 << 16  # bytes of a pickled epoch
@@ -98,10 +98,14 @@ def _of_payload(artifact: Artifact, payload: Payload) -> Checkpoint:
         weights,
         tuple(trees(weights)),
         _config(root),
-        _number(root, ("epoch",)),
-        _number(root, _STEPS),
+        *epoch_and_step(root),
         payload.classes,
     )
+
+
+def epoch_and_step(root: dict[Any, Any]) -> tuple[int | None, int | None]:
+    """Return the epoch and the step that a checkpoint's content tells, None for what it does not."""
+    return _number(root, ("epoch",)), _number(root, _STEPS)
 
 
 def _layout(root: Any, weights: Mapping[str, Weight]) -> str:

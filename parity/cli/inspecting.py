@@ -5,9 +5,9 @@ Text from artifacts is never read as markup and cannot move the cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TextIO
+from typing import Any, TextIO
 
 from parity.cli.output import terminal
 from parity.contract.disagree import Disagreement
@@ -106,6 +106,7 @@ def facts(contract: Contract) -> Iterator[str]:
     for t in (*contract.inputs, *contract.outputs):
         if t.range is not None:
             yield f"range of {t.name}: {t.range.kind}, from {source_of(contract, t.range)}"
+    yield from _training(contract.metadata)
     if contract.precision:
         yield f"precision: {contract.precision}"
     if "actor" in contract.metadata:
@@ -118,6 +119,16 @@ def facts(contract: Contract) -> Iterator[str]:
         yield f"{CONCEPTS[name].words}: {listed}" + (f", … ({len(fact)})" if len(fact) > 4 else "")
     if not contract.complete:
         yield "the rest comes from a partner, from a config beside it, or from [contract] in parity.toml"
+
+
+def _training(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Yield when a checkpoint was saved, and the error that its training run logged then."""
+    when = [f"{k} {metadata[k]}" for k in ("epoch", "step") if metadata.get(k) is not None]
+    if when:
+        yield f"trained: {', '.join(when)}"
+    log = metadata.get("training_log")
+    if log and log["epoch"] is not None:
+        yield f"training log: train_action_mse_error {log['train_action_mse_error']} at epoch {log['epoch']}"
 
 
 def disagreement_lines(first: Contract, found: Sequence[Disagreement]) -> list[Line]:

@@ -95,7 +95,7 @@ def reproduce(path: Path, report: Mapping[str, Any]) -> list[str]:
     files = [
         _from_here(base, a["path"])
         for a in report["artifacts"]
-        if a["kind"] not in UNINSPECTED and a["sha256"] and a.get("side") != CHECKPOINT
+        if a["kind"] not in UNINSPECTED and a["sha256"] and not str(a.get("side")).endswith(CHECKPOINT)
     ]
     lines = [["parity", "run", str(path)], *([["parity", "inspect", *dict.fromkeys(files)]] if files else [])]
     return [shlex.join(line) for line in lines]

@@ -1,4 +1,4 @@
-"""A diffusion_policy workspace checkpoint: its configuration, and the normalizer of the weights that evaluation uses.
+"""A diffusion_policy workspace checkpoint: its configuration, the normalizer of what evaluation uses, its log.
 
 The file holds ``cfg``, ``state_dicts`` (``model`` and, with ``training.use_ema``, ``ema_model``) and ``pickles``;
 nothing of it is executed. Source: diffusion_policy/workspace/base_workspace.py of real-stanford/diffusion_policy.
@@ -7,17 +7,19 @@ nothing of it is executed. Source: diffusion_policy/workspace/base_workspace.py 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.checkpoint.checkpoint import epoch_and_step
 from parity.checkpoint.torch_file import Payload, read_torch_file
 from parity.checkpoint.tree import plain, weights_of
 from parity.contract.hydra import resolve
 from parity.contract.model import Contract
 from parity.contract.ranges import MAX_ELEMENTS, diffusion_policy_statistics, with_range
 from parity.contract.shape_meta import contract_of, raw_shape_meta
+from parity.contract.training_log import read_training_log
 from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.tensor import TensorSpec
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 NO_EMA = "CONTRACT013"
+MAX_AXES = 1024  # elements of a key whose scale and offset are told
 
 
 def is_workspace(path: Path) -> bool:
@@ -48,6 +51,9 @@ def _configuration(payload: Payload) -> dict[str, Any] | None:
 def read_workspace(path: Path) -> Contract:
     """Return the contract of a workspace checkpoint, with ranges from its normalizer.
 
+    ``metadata`` has the weight sets (``trees``) and the one that is ``evaluated``, ``epoch`` and ``step``, the
+    ``normalizer`` (``scale`` and ``offset`` by key), and ``training_log`` where the run's log lies beside it.
+
     Raises:
         ArtifactError: not a workspace, corrupt, or its configuration is not what this format says it is.
     """
@@ -61,7 +67,10 @@ def read_workspace(path: Path) -> Contract:
     trees = sorted({w.tree for w in weights.values() if w.tree})
     use_ema = None if contract.sampler is None else contract.sampler.use_ema
     evaluated = "ema_model" if use_ema else "model" if use_ema is False or "ema_model" not in trees else None
-    contract = replace(contract, metadata={**contract.metadata, "trees": trees, "evaluated": evaluated})
+    epoch, step = epoch_and_step(payload.root)
+    told = {"trees": trees, "evaluated": evaluated, "epoch": epoch, "step": step}
+    log = read_training_log(path, epoch, step)
+    contract = replace(contract, metadata={**contract.metadata, **told, **({"training_log": log} if log else {})})
     if evaluated == "ema_model" and evaluated not in trees:
         return replace(contract, findings=(*contract.findings, _no_ema(path, trees)))
     # Both weight sets carry the same normalizer; where nothing tells which is evaluated, either serves.
@@ -75,6 +84,7 @@ def _with_ranges(contract: Contract, weights: Mapping[str, Weight], prefix: str,
             raise ArtifactError(f"{source}: the statistic {name!r} has the shape {list(weight.shape)}")
         return weight.as_float()
 
+    specs = (*contract.inputs, *contract.outputs)
     found = diffusion_policy_statistics(weights, read, source, prefix)
     findings: list[Finding] = []
 
@@ -91,9 +101,23 @@ def _with_ranges(contract: Contract, weights: Mapping[str, Weight], prefix: str,
         contract,
         inputs=inputs,
         outputs=outputs,
+        metadata={**contract.metadata, "normalizer": _normalizer(specs, weights, f"{prefix}params_dict.")},
         normalization=replace(contract.normalization, stats=stats),
         findings=(*contract.findings, *findings),
     )
+
+
+def _normalizer(
+    specs: Sequence[TensorSpec], weights: Mapping[str, Weight], prefix: str
+) -> dict[str, dict[str, list[float]]]:
+    """Return ``scale`` and ``offset`` by key, ``normalized = value * scale + offset``, where they are finite."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for key in (s.name for s in specs):
+        pair = {n: weights.get(f"{prefix}{key}.{n}") for n in ("scale", "offset")}
+        values = {n: w.as_float().reshape(-1).tolist() for n, w in pair.items() if w is not None and w.size <= MAX_AXES}
+        if len(values) == 2 and all(math.isfinite(x) for numbers in values.values() for x in numbers):
+            found[key] = values
+    return found
 
 
 def _no_ema(path: Path, trees: list[str]) -> Finding:

@@ -1,6 +1,7 @@
 """The `meta` record of converted weights: what they are, whence they come, and what the policy takes and gives.
 
-Plain JSON data without times or machine paths, so that the same checkpoint gives the same bytes.
+Plain JSON data without times or machine paths, so that the same checkpoint (with the same log beside it) gives the same
+bytes.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def meta_of(
         "tensors": len(choice.weights),
         **_interface(contract),
         "normalization": _normalization(contract, choice.weights),
+        "training_log": _training_log(contract),
         "code": None if code is None else code.as_json(),
         "shared": shared,
         "left_out": dict(choice.left_out),
@@ -87,6 +89,12 @@ def _interface(contract: Contract | None) -> dict[str, Any]:
         "action_dim": sizes[-1] if sizes and isinstance(sizes[-1], int) else None,
         **{k: window.get(k) for k in ("n_obs_steps", "horizon", "chunk_size", "n_action_steps")},
     }
+
+
+def _training_log(contract: Contract | None) -> dict[str, Any] | None:
+    """Return the error that the training run logged for this checkpoint; what it logged later is not of it."""
+    log = None if contract is None else contract.metadata.get("training_log")
+    return None if log is None else {k: v for k, v in log.items() if k != "last"}
 
 
 def _normalization(contract: Contract | None, weights: Mapping[str, Weight]) -> dict[str, Any]:

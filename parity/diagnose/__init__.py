@@ -1,7 +1,7 @@
 """Why two policies differ: a named cause, from the artifacts themselves and from stored outputs."""
 
 from parity.diagnose.explanation import Explanation, finding_of
-from parity.diagnose.faults.unnormalization import Statistics, statistics_of
+from parity.diagnose.faults.unnormalization import Statistics, statistics_of, statistics_of_scale
 from parity.diagnose.static import likely_cause, static_findings
 from parity.diagnose.structure import fit_structure
 
@@ -13,4 +13,5 @@ __all__ = [
     "likely_cause",
     "static_findings",
     "statistics_of",
+    "statistics_of_scale",
 ]

@@ -43,10 +43,15 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class WeightMatch:
-    """The outcome for all exported weights. ``weights`` and ``statistics`` (of a normalizer) are disjoint."""
+    """The outcome for all exported weights. ``weights`` and ``statistics`` (of a normalizer) are disjoint.
+
+    ``instead``: the weight set of the source that holds them all, and the one that evaluation uses and they were
+    compared with; None where that is not so.
+    """
 
     weights: tuple[Partner, ...]
     statistics: tuple[Partner, ...]
+    instead: tuple[str, str] | None = None
 
     @property
     def total(self) -> int:
@@ -90,6 +95,8 @@ class WeightMatch:
         if self.matched == self.total:
             differing = len(self.statistics) - self.statistics_matched
             return counted + (f"; {differing} of the normalizer's constants differ" if differing else "")
+        if self.instead is not None:
+            return f"{counted}: these are the weights of {self.instead[0]}, and evaluation uses {self.instead[1]}"
         if self.matched == 0:
             fitting = sum(p.source is not None for p in self.unmatched)
             return counted + (": another checkpoint" if fitting * 2 >= self.total else ": another architecture")

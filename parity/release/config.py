@@ -34,7 +34,10 @@ class StageTable(Table):
 
 
 class RunnerTable(Table):
-    """How to run one artifact: shared by ``[reference]`` and ``[[candidate]]``."""
+    """How to run one artifact: shared by ``[reference]`` and ``[[candidate]]``.
+
+    ``checkpoint``: where its weights lie, for one that shows none itself (a factory, a recording).
+    """
 
     runner: str | None = None
     path: str | None = None
@@ -48,12 +51,11 @@ class RunnerTable(Table):
     memory_limit_mb: Annotated[int, Field(gt=0)] | None = None
     precision: str | None = None
     noise: list[str] = []
+    checkpoint: str | None = None
 
 
 class ReferenceTable(RunnerTable):
-    """``checkpoint``: where its weights lie, for a reference that shows none itself (a factory, a recording)."""
-
-    checkpoint: str | None = None
+    """The trusted side."""
 
 
 class CandidateTable(RunnerTable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,22 @@ from typing import Any
 import numpy as np
 
 from parity.artifact import Artifact
-from parity.diagnose import Explanation, finding_of, fit_structure, likely_cause, static_findings
+from parity.checkpoint.checkpoint import read_checkpoint
+from parity.contract import read_contract
+from parity.diagnose import (
+    Explanation,
+    Statistics,
+    finding_of,
+    fit_structure,
+    likely_cause,
+    static_findings,
+    statistics_of,
+    statistics_of_scale,
+)
 from parity.errors import ParityError
 from parity.finding import Finding
-from parity.provenance.match import WeightMatch, match_weights
+from parity.provenance.evaluated import match_evaluated
+from parity.provenance.match import WeightMatch
 from parity.release.measure import Evidence
 from parity.release.prepare import Prepared
 from parity.release.sides import Side
@@ -76,15 +89,12 @@ def _carried(candidate: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]
 
 def _weights(reference: Side, candidate: Side) -> WeightMatch | None:
     """Return how many of the candidate's weights are the reference's, or None where either holds none to read."""
-    from parity.checkpoint.weights import read_weights
-
-    own = reference.checkpoint.artifact if reference.checkpoint else reference.artifact
-    sources = (own, candidate.artifact)
+    sources = [s.checkpoint.artifact if s.checkpoint else s.artifact for s in (reference, candidate)]
     found: list[Artifact] = [a for a in sources if a is not None]
     if len(found) < 2 or any(a.kind not in WITH_WEIGHTS for a in found):
         return None
     try:
-        return match_weights(read_weights(found[1]), read_weights(found[0]))
+        return match_evaluated(read_checkpoint(found[1]), read_checkpoint(found[0]))
     except ParityError:
         return None
 
@@ -105,9 +115,27 @@ def _explained(
             elements = spec.elements if spec else None
             chunked = reference.ndim >= 3 and reference.shape[-2] > 1
             noun = "joint" if spec is None or spec.role in (None, "action") else "dimension"
-            fits = fit_structure(reference, candidate, elements=elements, chunked=chunked, noun=noun)
+            known = _statistics(prepared, output, reference.shape[-1])
+            fits = fit_structure(reference, candidate, elements=elements, chunked=chunked, noun=noun, statistics=known)
             found += [(output, e) for e in fits]
     return found
+
+
+def _statistics(prepared: Prepared, output: str, dims: int) -> list[Statistics]:
+    """Return what un-normalizes an output: as the contract knows it, else as the reference's checkpoint does."""
+    contracts, kept = [prepared.contract], prepared.reference.checkpoint
+    if kept is not None:
+        with contextlib.suppress(ParityError):
+            contracts.insert(0, read_contract(kept.artifact))
+    for contract in contracts:
+        pair = contract.metadata.get("normalizer", {}).get(output) if contract.kind == "diffusion_policy" else None
+        spec = contract.output(output)
+        found = statistics_of_scale(**pair, source=f"{contract.path.name}: normalizer of {output}") if pair else None
+        if found is None and spec is not None and spec.range is not None:
+            found = statistics_of(spec.range, dims)
+        if found is not None:
+            return [found]
+    return []
 
 
 def _stacked(prepared: Prepared, evidence: Evidence, candidate: str, output: str) -> tuple[Array, Array] | None:

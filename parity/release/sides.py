@@ -26,14 +26,15 @@ RUNNER_OF: Mapping[str, str] = {
     "trace": "recorded",
     "npz": "recorded",
 }
-CHECKPOINT = "reference checkpoint"  # what the report calls the weights that the user names beside the reference
+CHECKPOINT = " checkpoint"  # what the report calls the weights that the user names beside a side: "ort checkpoint"
 UNREAD = ("factory", "openvino")  # kinds that run, and of which nothing is known without running them
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Where the reference's weights lie, as the user says: read to name a cause, never to judge."""
+    """Where the weights of a side lie, as the user says: read to name a cause, never to judge."""
 
+    of: str
     artifact: Artifact
     given: str
     sha256: str
@@ -42,7 +43,7 @@ class Weights:
     def artifact_json(self) -> dict[str, Any]:
         """Return its entry in the report's ``artifacts``."""
         told = {"path": self.given, "kind": self.artifact.kind, "sha256": self.sha256, "bytes": self.bytes}
-        return {**told, "side": CHECKPOINT}
+        return {**told, "side": f"{self.of}{CHECKPOINT}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         "noise": tuple(table.noise),
         "pipeline": getattr(table, "pipeline", None),
         "adapter": adapter,
-        "checkpoint": _checkpoint(getattr(table, "checkpoint", None), root),
+        "checkpoint": _checkpoint(table.checkpoint, name, root),
         "given": table.path or " ".join(table.command),
     }
     try:
@@ -137,8 +138,8 @@ def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
     return Side(spec.name, spec, artifact, contract, sha, size, **extra)
 
 
-def _checkpoint(path: str | None, root: Path) -> Weights | None:
-    """Return the artifact that holds the reference's weights and its hash, None where the user names none.
+def _checkpoint(path: str | None, name: str, root: Path) -> Weights | None:
+    """Return the artifact that holds the side's weights and its hash, None where the user names none.
 
     Raises:
         UsageError: there is none: a mistyped path must not silence the explanation.
@@ -147,9 +148,9 @@ def _checkpoint(path: str | None, root: Path) -> Weights | None:
         return None
     try:
         artifact = recognize(root / Path(path).expanduser())
-        return Weights(artifact, path, *digest(artifact))
+        return Weights(name, artifact, path, *digest(artifact))
     except ArtifactError as e:
-        raise UsageError(f"[reference] checkpoint: {e.message}", expected=e.expected, remedy=e.remedy) from None
+        raise UsageError(f"[{name}] checkpoint: {e.message}", expected=e.expected, remedy=e.remedy) from None
 
 
 def _contract(artifact: Artifact, spec: RunnerSpec) -> Contract | None:

@@ -302,3 +302,24 @@ def test_the_checkpoint_of_a_recorded_reference_names_the_cause(
     (release / "parity.toml").write_text(recorded.replace("[reference]\n", '[reference]\ncheckpoint = "nowhere.pt"\n'))
     assert run(release)[0] == 2
     assert "[reference] checkpoint" in capsys.readouterr().err
+
+
+def test_the_checkpoint_of_a_recorded_candidate_names_the_cause(
+    release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same of a candidate: what shows no weights may say where they lie."""
+    mlp(release / "other.onnx", seed=1)
+    toml(release, {"ort": "reference.onnx"}, reference="other.onnx")
+    assert run(release, "--record", str(release / "recorded.h5"))[0] == 1
+    toml(release, {"played": "recorded.h5"})
+    played = (release / "parity.toml").read_text()
+    for line, cause in (("", False), ('checkpoint = "other.onnx"\n', True)):
+        (release / "parity.toml").write_text(played.replace('path = "recorded.h5"\n', f'path = "recorded.h5"\n{line}'))
+        code, report = run(release)
+        assert code == 1
+        assert ("0 of 4 weights match: another checkpoint" in str(report["cause"])) is cause
+        assert ("played checkpoint" in {a["side"] for a in report["artifacts"]}) is cause
+    text = (release / "parity.toml").read_text().replace('checkpoint = "other.onnx"', 'checkpoint = "nowhere.pt"')
+    (release / "parity.toml").write_text(text)
+    assert run(release)[0] == 2
+    assert "[played] checkpoint" in capsys.readouterr().err

@@ -54,6 +54,8 @@ def test_ranges_come_from_the_weights_that_are_evaluated(tmp_path: Path) -> None
     assert action.source == "latest.ckpt: state_dicts.ema_model.normalizer.params_dict.action"
     assert contract.metadata["trees"] == ["ema_model", "model"]
     assert contract.metadata["evaluated"] == "ema_model"
+    assert (contract.metadata["epoch"], contract.metadata["step"]) == (None, None)
+    assert "training_log" not in contract.metadata
     assert contract.inputs[0].range is None
     assert [f.code for f in contract.findings] == ["CONTRACT006"]
     plain = read(tmp_path / "b.ckpt", {"cfg": {**CFG, "training": {"use_ema": False}}, "state_dicts": dicts})
@@ -61,6 +63,17 @@ def test_ranges_come_from_the_weights_that_are_evaluated(tmp_path: Path) -> None
     assert plain.outputs[0].range.first == (1.0, 1.0)
     silent = read(tmp_path / "c.ckpt", {"cfg": {**CFG, "training": {}}, "state_dicts": dicts})
     assert silent.metadata["evaluated"] is None
+
+
+def test_scale_and_offset_of_what_is_evaluated_are_told(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    name = "normalizer.params_dict.{}.{}"
+    whole = {name.format("action", "scale"): torch.tensor([0.5, 4.0]), name.format("action", "offset"): torch.ones(2)}
+    broken = {name.format("agent_pos", "scale"): torch.tensor([float("inf"), 1.0])}
+    broken[name.format("agent_pos", "offset")] = torch.ones(2)
+    dicts = {"model": state(1.0), "ema_model": {**state(2.0), **whole, **broken}}
+    contract = read(tmp_path / "latest.ckpt", {"cfg": CFG, "state_dicts": dicts, "pickles": {}})
+    assert contract.metadata["normalizer"] == {"action": {"scale": [0.5, 4.0], "offset": [1.0, 1.0]}}
 
 
 def test_averaged_weights_that_are_not_there(tmp_path: Path) -> None:

@@ -89,6 +89,16 @@ def test_what_was_converted_still_tells_epoch_and_step(tmp_path: Path) -> None:
     assert (found.epoch, found.step) == (7, 25000)
 
 
+def test_the_logged_error_comes_along_and_what_is_logged_later_changes_nothing(tmp_path: Path) -> None:
+    source, log = workspace(tmp_path / "a.ckpt", True), tmp_path / "logs.json.txt"
+    assert convert(Request(source, tmp_path / "a.safetensors")).meta["training_log"] is None
+    log.write_text('{"epoch": 7, "global_step": 25000, "train_action_mse_error": 0.25}\n')
+    first = convert(Request(source, tmp_path / "a.safetensors")).meta["training_log"]
+    assert first == {"file": "logs.json.txt", "train_action_mse_error": 0.25, "epoch": 7, "global_step": 25000}
+    log.write_text(log.read_text() + '{"epoch": 8, "global_step": 30000, "train_action_mse_error": 0.125}\n')
+    assert convert(Request(source, tmp_path / "a.safetensors")).meta["training_log"] == first
+
+
 def test_averaged_weights_that_are_missing_are_not_replaced_by_others(tmp_path: Path) -> None:
     source = workspace(tmp_path / "a.ckpt", True, ("model",))
     with pytest.raises(UsageError, match="averaged weights"):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parity.diagnose.explanation import CODES, REMEDIES, finding_of
-from parity.diagnose.faults.unnormalization import Statistics, statistics_of
+from parity.diagnose.faults.unnormalization import Statistics, statistics_of, statistics_of_scale
 from parity.diagnose.structure import fit_structure
 from parity.tensor import Range
 
@@ -176,6 +176,15 @@ def test_missing_un_normalization_is_named_where_the_statistics_are_known():
     assert only(fit_structure(r, rounded(r * std + mean), statistics=[known])) == ("unnormalization", ())
     other = Statistics(tuple((2 * std).tolist()), tuple(mean.tolist()), "other")
     assert only(fit_structure(r, rounded((r - mean) / std), statistics=[other]))[0] == "affine"
+
+
+def test_a_normalizer_of_scale_and_offset_is_undone():
+    found = statistics_of_scale([0.5, -4.0], [1.0, 2.0], "s")
+    assert found is not None
+    physical = np.array([3.0, 0.25])
+    assert np.allclose((physical * [0.5, -4.0] + [1.0, 2.0]) * found.gain + found.offset, physical)
+    assert statistics_of_scale([0.5, 0.0], [1.0, 2.0], "s") is None
+    assert statistics_of_scale([0.5], [1.0, 2.0], "s") is None
 
 
 def test_statistics_of_a_range_map_minus_one_to_one_onto_its_ends():

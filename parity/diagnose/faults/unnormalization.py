@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,14 @@ def statistics_of(given: Range, dims: int) -> Statistics | None:
         return None
     gain, offset = (second, first) if given.kind == "mean_std" else ((second - first) / 2, (second + first) / 2)
     return Statistics(tuple(gain.tolist()), tuple(offset.tolist()), given.source)
+
+
+def statistics_of_scale(scale: Sequence[float], offset: Sequence[float], source: str) -> Statistics | None:
+    """Return the un-normalization of ``normalized = physical * scale + offset``; None where that has none."""
+    if len(scale) != len(offset) or not all(scale):
+        return None
+    gain = tuple(1 / s for s in scale)
+    return Statistics(gain, tuple(-o * g for o, g in zip(offset, gain, strict=True)), source)
 
 
 def transforms(r: Array, statistics: Statistics) -> list[tuple[str, str, Array]]:
