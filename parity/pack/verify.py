@@ -65,8 +65,11 @@ def verify(folder: Path, expected_sha256: str | None = None) -> Verified:
     """
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: no such folder", expected="a folder that `parity pack` made")
+    if not (folder / NAME).exists():  # of a folder that was never packed nothing else is to be said
+        _, sha256, wrong = _manifest(folder, False, expected_sha256)
+        return Verified(folder, Verdict.FAIL, tuple(wrong), sha256, None, 0)
     there, odd = _listing(folder)
-    findings = [_finding(LINK, p, "a link or special file, which no packed folder has") for p in odd]
+    findings = [_finding(LINK, p, "is a link or special file, which no packed folder has") for p in odd]
     manifest, sha256, wrong = _manifest(folder, NAME in there, expected_sha256)
     findings += wrong
     listed: list[Entry] = []

@@ -25,12 +25,13 @@ from parity.release.config import CasesTable, Config
 from parity.release.export_graph import Finished, finish, scopes_text
 from parity.release.prepare import joint_contract
 from parity.release.sides import Side, resolve
+from parity.runner.rebuilt import rebuilt_request
 from parity.runner.session import worker_session
 from parity.tensor import Block, stack
 
 OPSETS = {"torchscript": 17, "dynamo": 18}  # by exporter: the most conservative that each writes reliably
 MARK = "parity.export"  # the metadata key that says who wrote a file
-_WORKER, _KINDS = "run_torch_export.py", ("torchscript", "pt2", "factory", "folder")
+_WORKER, _KINDS = "run_torch_export.py", ("torchscript", "pt2", "factory", "folder", "checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def export(
         kind = side.artifact.kind if side.artifact else "a command"
         raise UsageError(
             f"{side.spec.path or 'the reference'}: {kind} is nothing that torch can export",
-            expected="TorchScript, .pt2, a LeRobot folder, or package.module:factory",
+            expected="TorchScript, .pt2, a LeRobot folder, an actor's checkpoint, or package.module:factory",
         )
     exporter = exporter or ("dynamo" if side.artifact.kind == "pt2" else "torchscript")
     opset = opset or OPSETS[exporter]
@@ -151,7 +152,10 @@ def _in_worker(
     """Export in the source's own interpreter; return what the worker tells, and the state that the policy keeps."""
     assert side.artifact is not None
     spec = replace(side.spec, inputs=tuple(contract.inputs), outputs=tuple(contract.outputs))
-    with worker_session(spec, folder, _WORKER, {"kind": side.artifact.kind, "export": dict(asked)}) as session:
+    request = {"kind": side.artifact.kind, "export": dict(asked)}
+    if side.artifact.kind == "checkpoint":
+        request |= _settled(rebuilt_request(spec, folder), spec.path)
+    with worker_session(spec, folder, _WORKER, request) as session:
         result = session.run(block)
         if result.failure is not None:
             raise RunnerError(f"not exported: {result.failure.message}", remedy=_remedy(asked["exporter"]))
@@ -164,6 +168,23 @@ def _in_worker(
             remedy="let the factory return the policy in eval mode, or use the other exporter",
         )
     return told, stateful
+
+
+def _settled(request: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return what rebuilds an actor, where nothing is left to choose: an export of a guess would agree with itself.
+
+    Raises:
+        UsageError: the weights do not say all, and neither does a file beside them nor the user.
+    """
+    if len(request["choices"]) > 1:
+        opened = request["rebuilt"]["open"]
+        first = ", ".join(f'{name} = "{values[0]}"' for name, values in opened.items())
+        raise UsageError(
+            f"{path}: its weights do not say {', '.join(opened)}, and no configuration beside it does",
+            expected="; ".join(f"{name}: one of {', '.join(map(str, v[:12]))}" for name, v in opened.items()),
+            remedy=f"say it in a parity.toml and export that: [reference] kwargs = {{{first}}}",
+        )
+    return request
 
 
 def _remedy(exporter: str) -> str:

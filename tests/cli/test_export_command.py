@@ -247,3 +247,20 @@ def test_atc_that_fails(
 def test_a_chip_that_is_none(folder: Path, soc: str) -> None:
     assert export(folder, "plain", "--soc", soc)[0] == 2
     assert not (folder / "policy.onnx").exists()
+
+
+@pytest.mark.corpus
+def test_an_actor_from_its_checkpoint_is_the_export_of_its_trainer(
+    folder: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = corpus / "made" / "rsl-rl"
+    source = folder / "model.pt"
+    source.write_bytes((made / "model_rsl551.pt").read_bytes())
+    assert main(["export", "model.pt", "-o", "policy.onnx", "--cases", "4"]) == 2  # a guess would agree with itself
+    assert "do not say activation" in capsys.readouterr().err
+    (folder / "parity.toml").write_text(
+        '[release]\nname = "x"\n[reference]\npath = "model.pt"\nkwargs = {activation = "elu"}\n'
+        '[[candidate]]\nname = "ort"\npath = "policy.onnx"\n'
+    )
+    assert main(["export", "parity.toml", "-o", "policy.onnx", "--cases", "4"]) == 0
+    assert main(["compare", str(made / "policy_rsl551.onnx"), "policy.onnx", "--cases", "4"]) == 0
