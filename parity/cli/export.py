@@ -14,7 +14,8 @@ from parity.cli.output import json_option
     "export",
     short_help="Write a policy as ONNX, compared with its source at once.",
     help="Write SOURCE as ONNX and compare the two. SOURCE is TorchScript, .pt2, package.module:factory, a LeRobot"
-    " folder, an actor's checkpoint, or a parity.toml, whose reference is meant. An export that differs is left as FILE.rejected.onnx.",
+    " folder, an actor's checkpoint, or a parity.toml, whose reference is meant. An export that differs is left as"
+    " FILE.rejected.onnx.",
 )
 @click.argument("source")
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="The ONNX to write.")
