@@ -101,20 +101,19 @@ def _rebuilt(how: Mapping[str, Any], where: str, candidate: str | None) -> Findi
     title = f"{where} was rebuilt from its weights: {how.get('actor')}"
     title += "".join(f"; {p}" for p in parts)
     evidence = {k: how[k] for k in ("settled", "told", "against", "tried", "rel", "next_rel", "notes") if k in how}
-    if against is None or how.get("fits"):
-        remedy = "nothing; `kwargs` in parity.toml says it otherwise"
-        return Finding(
-            "REBUILD001", "info", f"{title}.", where=where, evidence=evidence, remedy=remedy, candidate=candidate
-        )
+    about: dict[str, Any] = {"where": where, "evidence": evidence, "candidate": candidate}
+    if against is None:
+        return Finding("REBUILD001", "info", f"{title}.", remedy="nothing; `kwargs` in parity.toml decides", **about)
+    if how.get("fits"):  # an export that was built otherwise than trained would have been fitted just as well
+        remedy = f"say with `kwargs` how it was trained: that {against} is built otherwise cannot be seen here"
+        return Finding("REBUILD001", "warning", f"{title}.", remedy=remedy, **about)
     return Finding(
         "REBUILD002",
         "warning",
         f"{title}. None of {how.get('tried')} ways to rebuild it fits {against}, whose weights are others: "
         f"the nearest, {how.get('rel'):.1e} of the largest output away, was judged.",
-        where=where,
-        evidence=evidence,
         remedy="give the checkpoint that was exported; if this is the one, say how it is built with `kwargs`",
-        candidate=candidate,
+        **about,
     )
 
 
