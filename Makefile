@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
+unexport PYTHONDONTWRITEBYTECODE  # the tests start parity hundreds of times; its bytecode is to be kept
 # The training environment's interpreter, with the real lerobot; kept outside of the checkout it serves many of them.
 LEROBOT_VENV ?= .venv-lerobot
 LEROBOT_ENV  := tests/lerobot_env

@@ -47,7 +47,11 @@ def test_nothing_stays_behind(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "parity.toml").write_text(RELEASE)
     command = [sys.executable, "-m", "parity", "run", str(tmp_path / "parity.toml"), "--out", str(tmp_path / "out")]
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    ignored = signal.signal(number, signal.SIG_DFL)  # under nohup a child would ignore what is sent here
+    try:
+        run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    finally:
+        signal.signal(number, ignored)
     deadline = time.monotonic() + 60
     while not (pid.is_file() and pid.read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.05)
