@@ -142,15 +142,21 @@ def open_safetensors(path: str | Path) -> SafetensorsFile:
     return SafetensorsFile(path, metadata, entries, buffer.view(np.ndarray))
 
 
-def _parse(path: Path, header: bytes) -> dict[str, Any]:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a name appears twice")
-        return found
+def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object; for ``json.loads(..., object_pairs_hook=...)``.
 
+    Raises:
+        ValueError: a name appears twice, of which Python's reader would keep the last in silence.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name appears twice")
+    return found
+
+
+def _parse(path: Path, header: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(header.decode("utf-8"), object_pairs_hook=once)
+        data = json.loads(header.decode("utf-8"), object_pairs_hook=named_once)
     except (ValueError, RecursionError) as e:
         raise ArtifactError(f"{path}: the safetensors header is not valid JSON: {e}", remedy=_REMEDY) from None
     if not isinstance(data, dict):

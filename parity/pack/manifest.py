@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from parity.checkpoint.safetensors import named_once
+
 NAME = "MANIFEST.json"
 MADE_BY = "parity pack"
 MAX_BYTES = 64 << 20
@@ -50,15 +52,8 @@ def parse(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is none, in words.
     """
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a name appears twice")
-        return found
-
     try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=once)
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=named_once)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(document, dict) or document.get("made_by") != MADE_BY or document.get("schema") != 1:
