@@ -1,1 +1,1 @@
-"""Normalization statistics: what each source holds, how its framework applies it, what is wrong, who agrees with whom."""
+"""Normalization statistics: what each source holds, how it is applied, what is wrong with it, who agrees with whom."""
