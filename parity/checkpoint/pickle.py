@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -86,6 +87,12 @@ def read_pickle(file: BinaryIO, size: int, where: str, imports: set[str] | None 
         ArtifactError: truncated, corrupt, above 10 million opcodes, or asking for something that no checkpoint has.
     """
     machine = _Machine(set() if imports is None else imports)
+    with warnings.catch_warnings():  # a text with an escape that Python does not know is a warning of `codecs`
+        warnings.simplefilter("ignore")
+        return _run(machine, file, size, where)
+
+
+def _run(machine: _Machine, file: BinaryIO, size: int, where: str) -> Any:
     position: int | None = 0
     try:
         bounded = cast(Any, file if isinstance(file, BytesIO) else _Bounded(file, size))  # memory bounds itself

@@ -121,6 +121,9 @@ class InputTable(Table):
 
 
 class ContractTable(Table):
+    """What is told of the policy beside its artifacts: in configurations of its deployment, and here."""
+
+    files: list[str] = []
     inputs: dict[str, InputTable] = {}
     outputs: dict[str, InputTable] = {}
 

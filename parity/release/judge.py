@@ -248,7 +248,10 @@ def _report(
             "environment": environment(facts),
             "scope": {"planned": len(plan.entries), "selected": len(rows)},
         },
-        "artifacts": [a for s in (prepared.reference, *prepared.candidates) for a in s.artifacts_json()],
+        "artifacts": [
+            *(a for s in (prepared.reference, *prepared.candidates) for a in s.artifacts_json()),
+            *prepared.configured,
+        ],
         "candidates": [
             {
                 "name": s.name,

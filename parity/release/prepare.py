@@ -17,6 +17,7 @@ from parity.errors import ParityError, UsageError
 from parity.finding import Finding
 from parity.release.batches import Batches, batches_of, is_batch
 from parity.release.config import CasesTable, Config, ContractTable, InputTable
+from parity.release.configured import files_json, with_files
 from parity.release.facts import Facts
 from parity.release.names import budgeted, refuse_unknown
 from parity.release.plan import WORST_KEPT, Plan, make_plan
@@ -43,6 +44,7 @@ class Prepared:
     """A release that is ready to run: sides, the contract they share, adapters, cases and the plan.
 
     ``batches`` are the batch cases: only candidates that take batches run them. ``weighing``: whose weights are asked.
+    ``configured``: the artifact entries of the configurations that the user named.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class Prepared:
     findings: list[Finding] = field(default_factory=list)
     worst_evaluations: int = 0
     weighing: Weighing = field(default_factory=Weighing)
+    configured: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -110,6 +113,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     candidates = [resolve(c, c.name, root, config.adapter.get(c.name, {}), strict=strict) for c in config.candidate]
     reference, *candidates = with_state_kept([reference, *candidates])
     contract, findings = joint_contract(reference, candidates, config.contract)
+    contract, told = with_files(contract, config.contract.files, root)
     adapters, more = _adapters(contract, candidates)
     settings = config.cases or CasesTable()
     cases, made = _cases(config, reference, candidates, contract, root)
@@ -131,9 +135,12 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     names = [c.name for c in candidates]
     kept = min(WORST_KEPT, worst)
     plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers)
-    findings += more + made
+    findings += told + more + made
     asked = weighing(config, root)
-    return Prepared(root, reference, candidates, contract, adapters, cases, plan, batches, findings, worst, asked)
+    files = files_json(config.contract.files, root)
+    return Prepared(
+        root, reference, candidates, contract, adapters, cases, plan, batches, findings, worst, asked, files
+    )
 
 
 def _no_search() -> Finding:

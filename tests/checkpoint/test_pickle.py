@@ -192,3 +192,7 @@ def test_every_truncation_is_refused() -> None:
     for n in range(len(data)):
         with pytest.raises(ArtifactError):
             read(data[:n])
+
+
+def test_a_text_with_an_escape_that_python_does_not_know_warns_of_nothing() -> None:
+    assert read(b"S'a\\qb'\n.") == "a\\qb"  # warnings are errors in these tests
