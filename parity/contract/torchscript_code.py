@@ -24,7 +24,7 @@ _FUNCTION = re.compile(r"^def (\w+)\(", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A method's arguments as (name, type), without ``self``, and the types of what it returns."""
+    """A method's arguments as (name, type), without the module, and the types of what it returns."""
 
     arguments: tuple[tuple[str, str], ...]
     returned: tuple[str, ...]
@@ -62,9 +62,9 @@ def signature(source: str, method: str) -> Signature | None:
     if closing is None:
         return None
     arguments = []
-    for part in _split(text[opening + 1 : closing]):
+    for part in _split(text[opening + 1 : closing])[1:]:  # the first is the module, whatever its author calls it
         name, _, kind = part.partition(":")
-        if name.strip() and name.strip() != "self":
+        if name.strip():
             arguments.append((name.strip(), kind.partition("=")[0].strip()))
     arrow = re.match(r"\)\s*->\s*", text[closing:])
     returned: tuple[str, ...] = ()

@@ -134,7 +134,7 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
         facts.learn(session.info)
         prepared.check_loaded(side, facts)
     except ParityError as e:
-        facts.failure = Failure("artifact" if isinstance(e, ArtifactError) else "load", str(e))
+        facts.failure = Failure.of(e, "artifact" if isinstance(e, ArtifactError) else "load")
         session = None
     facts.seconds["load"] = time.perf_counter() - started
     return Live(side, session, facts)
@@ -220,7 +220,7 @@ def run_block(prepared: Prepared, live: Live, block: Block, *, repeat: bool = Fa
         result = live.session.run(replace(block, inputs=inputs), repeat=repeat)
         outputs = adapter.outputs(result.outputs) if adapter and result.completed else result.outputs
     except ParityError as e:
-        return RunResult({}, 0, failure=Failure("input", str(e)))
+        return RunResult({}, 0, failure=Failure.of(e, "input"))
     return RunResult(outputs, result.completed, result.seconds, result.repeat_differs, result.failure)
 
 

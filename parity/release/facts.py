@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from parity.runner.base import Failure, RunResult, SessionInfo
@@ -65,7 +65,7 @@ class Facts:
         """Return the facts without times, JSON-able."""
         return {
             "side": self.side,
-            "failure": None if self.failure is None else {"kind": self.failure.kind, "message": self.failure.message},
+            "failure": None if self.failure is None else asdict(self.failure),
             "environment": dict(self.environment),
             "loaded_sha256": self.loaded_sha256,
             "precision": self.precision,

@@ -58,7 +58,7 @@ def ran(reference: Facts, candidate: Facts, refusals: Mapping[str, Refusal]) -> 
                 where=facts.side,
                 detail=facts.failure.message,
                 evidence={"kind": facts.failure.kind} | ({"shapes": refused.shapes} if refused else {}),
-                remedy=refused.remedy if refused else _remedy(facts.failure.kind),
+                remedy=refused.remedy if refused else facts.failure.remedy or _remedy(facts.failure.kind),
                 candidate=candidate.side,
             )
 

@@ -95,7 +95,7 @@ def _try(prepared: Prepared, live: Live, partners: Sequence[Live]) -> None:
     if not partners:
         said.append("there is no other side to try it against")
     live.session = None
-    live.facts.failure = Failure("load", "; ".join(said) + f". Say it: {_example(choices)}")
+    live.facts.failure = Failure("load", "; ".join(said) + ".", f"say it: {_example(choices)}")
 
 
 def _open(live: Live) -> str:

@@ -122,7 +122,7 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
     except ArtifactError as e:
         if strict:
             raise
-        return Side(name, _runner_named(spec, None), None, None, None, 0, **extra, problem=Failure("load", str(e)))
+        return Side(name, _runner_named(spec, None), None, None, None, 0, **extra, problem=Failure.of(e, "load"))
 
 
 def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:

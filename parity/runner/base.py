@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from parity.errors import RunnerError, UsageError
+from parity.errors import ParityError, RunnerError, UsageError
 from parity.tensor import Array, Block, TensorSpec
 
 Variant = Literal[
@@ -73,11 +73,19 @@ class SessionInfo:
 class Failure:
     """Why a run stopped.
 
-    ``kind`` is ``absent``, ``load``, ``crash``, ``timeout``, ``memory``, ``input``, ``run`` or ``interrupted``.
+    ``kind`` is ``absent``, ``load``, ``artifact``, ``crash``, ``timeout``, ``memory``, ``input``, ``run`` or
+    ``interrupted``. ``remedy`` says what to do, where more is known than what the kind tells.
     """
 
     kind: str
     message: str
+    remedy: str | None = None
+
+    @classmethod
+    def of(cls, error: ParityError, kind: str) -> Failure:
+        """Return the failure that an error tells of, its remedy apart from what was found and expected."""
+        expected = f"\nexpected: {error.expected}" if error.expected else ""
+        return cls(kind, f"{error.message}{expected}", error.remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ class CommandSession:
                     raise ArtifactError(f"case {case}: it wrote {', '.join(row)}, before {', '.join(rows[0])}")
                 rows.append(row)
         except ArtifactError as e:
-            return rows, Failure("run", f"{self._program.name}: {e.message}")
+            return rows, Failure("run", f"{self._program.name}: {e.message}", e.remedy)
         except OSError as e:
             return rows, Failure("run", f"{self._program.name}: its outputs cannot be read: {e.strerror or e}")
         return rows, None

@@ -76,7 +76,7 @@ def test_two_checkpoints_that_nothing_settles_are_not_judged(corpus: Path, tmp_p
     first, second = folder / "model_rsl551.pt", folder / "model_rsl330.pt"
     report = judge_pair(first, {"other": (second, None)}, tmp_path)
     assert report["verdict"] == "NOT_JUDGED"
-    assert any("kwargs = {activation" in f["title"] + f["detail"] for f in report["findings"])
+    assert any("kwargs = {activation" in f["remedy"] for f in of(report, "GATE003"))
 
 
 def judge(reference: dict[str, Any], candidate: Path, folder: Path) -> dict[str, Any]:

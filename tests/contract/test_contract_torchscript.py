@@ -38,6 +38,17 @@ class Two(torch.nn.Module):
         return self.layer(obs) + noise, noise * k
 
 
+class Renamed(torch.nn.Module):
+    """Its author calls the module ``this``, and an argument ``self``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(5, 3)
+
+    def forward(this, self: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return this.layer(self) + noise
+
+
 class Normalized(torch.nn.Module):
     def __init__(self, n: int = 5) -> None:
         super().__init__()
@@ -72,6 +83,10 @@ def test_arguments_and_results(tmp_path: Path) -> None:
     assert (c.complete, c.precision) == (False, "float32")
     assert c.metadata["first_layer"] == {"name": "layer.weight", "shape": [3, 5], "in_features": 5}
     assert c.findings == ()
+
+
+def test_the_module_is_no_input_whatever_it_is_called(tmp_path: Path) -> None:
+    assert [t.name for t in saved(Renamed().eval(), tmp_path / "p.pt").inputs] == ["self", "noise"]
 
 
 def test_train_mode_matters_only_where_a_layer_heeds_it(tmp_path: Path) -> None:
@@ -155,6 +170,7 @@ def test_a_checkpoint_in_the_place_of_a_script(tmp_path: Path) -> None:
         ("  def forward(self: A, x: Dict[str, Tensor], y: Optional[Tensor]=None) -> Tuple[Tensor, Tuple[int, int]]:\n",
          [("x", "Dict[str, Tensor]"), ("y", "Optional[Tensor]")], ("Tensor", "Tuple[int, int]")),
         ("  def forward(self: A) -> NoneType:\n", [], ("NoneType",)),
+        ("  def forward(m: A,\n    x: Tensor) -> Tensor:\n", [("x", "Tensor")], ("Tensor",)),
     ],
 )  # fmt: skip
 def test_signatures(text: str, arguments: Any, returned: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 
+from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.release import gate
 from parity.release.decide import Terms, decide
@@ -68,6 +70,18 @@ def test_a_side_that_did_not_run_to_the_end_blocks() -> None:
     assert codes(found) == ["GATE003"]
     assert "SIGSEGV" in found[0].title
     assert codes(gate.ran(Facts("reference", failure=Failure("timeout", "hung")), Facts("ort"), {})) == ["GATE003"]
+
+
+def test_what_to_do_is_in_the_remedy_and_not_in_the_detail() -> None:
+    error = ArtifactError("a.onnx: cut short", expected="a whole file", remedy="export it again")
+    failed = Facts("ort", failure=Failure.of(error, "artifact"))
+    again = Facts.from_json(json.loads(json.dumps(failed.as_json())))
+    for facts in (failed, again):
+        (found,) = gate.ran(Facts("reference"), facts, {})
+        assert found.remedy == "export it again"
+        assert found.detail == "a.onnx: cut short\nexpected: a whole file"
+    (found,) = gate.ran(Facts("reference"), Facts("ort", failure=Failure("timeout", "hung")), {})
+    assert found.remedy == "raise timeout_s, or find out why it hangs"  # by its kind, where nothing better is known
 
 
 def test_results_that_change_from_run_to_run_block() -> None:
