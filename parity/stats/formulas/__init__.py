@@ -1,0 +1,1 @@
+"""Normalization formulas, one file per framework. They are listed in `parity.stats.formula`."""
