@@ -58,7 +58,7 @@ def check_stats(
         *values,
         *possible_findings(subject, {str(f.evidence["named"]) for f in values}),
         *divisor_findings(subject),
-        *mode_findings(subject),
+        *mode_findings(subject, formulas or {}),
         *image_findings(subject),
         *side_findings(subject, formulas or {}),
     ]

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 ZERO = "STATS020"
 TINY = "STATS021"
 
-EPS = {"lerobot-0.3": 1e-8, "lerobot-0.4": 1e-8, "openpi": 1e-6, "rsl_rl": 1e-2}
+EPS = {"lerobot": 1e-8, "openpi": 1e-6, "rsl_rl": 1e-2}
 """What is added to the divisor, or takes its place, where the source does not say."""
-REPLACES = frozenset({"lerobot-0.4"})  # eps takes the place of a range of 0, and is not added to others
 LEAVES_OUT = frozenset({"diffusion_policy", "gr00t"})  # a constant dimension is not divided at all
 HARMLESS = 1e-3  # an eps from here on keeps a constant dimension within a thousand times what it moves
 
@@ -36,7 +35,7 @@ _NOISE = 64.0  # steps of float32 that a range must have
 def divisor_findings(subject: Subject) -> Iterator[Finding]:
     """Yield features of which a mode divides by zero or nearly zero, one finding for each kind."""
     for entry in subject.distinct():
-        if entry.is_metadata or entry.era in LEAVES_OUT or entry.mode in ("IDENTITY", "LINEAR"):
+        if entry.is_metadata or entry.framework in LEAVES_OUT or entry.mode in ("IDENTITY", "LINEAR"):
             continue
         for mode in (entry.mode,) if entry.mode is not None else ("MEAN_STD", "MIN_MAX", "QUANTILES"):
             found = divisor(entry, mode)
@@ -61,7 +60,7 @@ def _judge(entry: Entry, mode: str, by: Array, size: Array) -> Iterator[Finding]
     real = np.isfinite(by)
     if pad := padding(entry):
         real = real & (np.arange(by.size) < by.size - pad)
-    eps = entry.stats.eps if entry.stats.eps is not None else EPS.get(entry.era or "")
+    eps = entry.stats.eps if entry.stats.eps is not None else EPS.get(entry.framework)
     zero = real & (np.abs(by) <= _NOTHING * EPS32 * size)
     if zero.any():
         yield _zero(entry, mode, zero, size, eps)
@@ -84,7 +83,7 @@ def _zero(entry: Entry, mode: str, zero: Array, size: Array, eps: float | None) 
     moves = _moves(entry, mode)
     gone = zero & moves if moves is not None else np.zeros_like(zero)
     what = " and ".join(_PAIRS.get(mode, ("std",)))
-    says = f"{what} leave a range of 0" if mode in _PAIRS else "std is 0"
+    says = f"{what} leave a range of 0" if mode in _PAIRS else "std is {std}"
     if eps == 0:
         happens = "Dividing by it gives NaN, or infinity."
     elif eps is None:
@@ -100,7 +99,7 @@ def _zero(entry: Entry, mode: str, zero: Array, size: Array, eps: float | None) 
         entry,
         gone if gone.any() else zero,
         f"constant in the data ({says})" if not gone.any() else f"{says}, but it moves",
-        shown={"value": size},
+        shown={"value": size, **({"std": entry.stats.values["std"]} if mode == "MEAN_STD" else {})},
         detail=happens,
         remedy="leave the dimension out or give it a range that it really has; else do not let it move on the robot",
     )

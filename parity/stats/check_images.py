@@ -34,7 +34,7 @@ def _largest(entry: Entry) -> float | None:
 
 
 def _bytes(entry: Entry, largest: float) -> Finding:
-    applied = entry.era is not None and entry.era.startswith(ON_UNIT) and entry.mode not in (None, "IDENTITY")
+    applied = entry.framework in ON_UNIT and entry.mode not in (None, "IDENTITY")
     mean = entry.stats.values.get("mean")
     detail = "An image on 0 to 1 becomes nearly constant when it is normalized with them: the policy is blind."
     if entry.mode == "IDENTITY":

@@ -15,11 +15,6 @@ INCOMPLETE = "STATS003"
 ORPHANS = "STATS004"
 METADATA = "STATS005"
 
-_TELLS = {
-    "openpi": "openpi normalizes what it finds statistics for and leaves the rest as it is",
-    "lerobot-0.3": "LeRobot 0.3 fails on statistics that are infinite, and lets a policy without the module pass",
-}
-
 
 def key_findings(subject: Subject) -> Iterator[Finding]:
     """Yield features that miss their statistics, statistics that miss their feature, and metadata among features."""
@@ -67,7 +62,7 @@ def _feature(
             f"{feature.name} is to be normalized by {mode}, but its statistics are stored under {near!r}: silently the "
             "identity",
             where=feature.name,
-            detail=_TELLS.get(subject.stats.era or "", f"No feature is looked up under {near!r}, and nothing says so."),
+            detail=f"Its framework looks it up under {feature.key!r} and finds nothing.",
             evidence={"feature": feature.name, "looked_up": feature.key, "stored": near, "mode": mode, "file": place},
             remedy=f"rename the key {near!r} to {feature.key!r} in the statistics, or train again with a version that "
             "writes it so",
@@ -161,7 +156,7 @@ def _metadata(subject: Subject) -> Iterator[Finding]:
             evidence={"feature": feature.name, "mode": feature.mode},
             remedy="take it out of the policy's features and train again",
         )
-    if subject.stats.era == "openpi":
+    if subject.stats.era in ("openpi", "rlinf"):
         there = [k for k in subject.stats.features if is_metadata(k)]
         if there:
             yield Finding(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 
 import numpy as np
 
 from parity.finding import Finding
 from parity.stats.check_shape import padding
+from parity.stats.check_sides import Formula
 from parity.stats.subject import READ, Entry, Subject
 
 MODES_DISAGREE = "STATS022"
@@ -18,25 +19,33 @@ NEVER_FITTED = "STATS026"
 ENOUGH = 100  # samples
 
 
-def mode_findings(subject: Subject) -> Iterator[Finding]:
-    """Yield features whose mode is not known or contradicts what is declared, and statistics of hardly any data."""
+def mode_findings(subject: Subject, formulas: Mapping[str, Formula]) -> Iterator[Finding]:
+    """Yield features whose mode is not known or contradicts what is declared, and statistics of hardly any data.
+
+    Args:
+        subject: the statistics.
+        formulas: by era: which modes there are. Of an era that is not there, any mode that is known at all may be.
+    """
     said: set[tuple[str, str]] = set()
     for entry in subject.entries():
-        for finding in (_unknown(entry), _disagrees(entry), *_fitted(subject, entry)):
+        formula = formulas.get(entry.era or "")
+        modes = frozenset(READ) if formula is None else formula.modes
+        for finding in (_unknown(entry, modes), _disagrees(entry), *_fitted(subject, entry)):
             if finding is not None and (finding.code, finding.where) not in said:
                 said.add((finding.code, finding.where))
                 yield finding
 
 
-def _unknown(entry: Entry) -> Finding | None:
-    if entry.mode is None or entry.mode in READ:
+def _unknown(entry: Entry, modes: Set[str]) -> Finding | None:
+    if entry.mode is None or entry.mode in modes:
         return None
+    who = f"{entry.era} does not have" if entry.mode in READ else "is not known"
     return Finding(
         UNKNOWN_MODE,
         "error",
-        f"{entry.name} is normalized by {entry.mode}, a mode that is not known",
+        f"{entry.name} is normalized by {entry.mode}, a mode that {who}",
         where=entry.name,
-        evidence={"mode": entry.mode, "known": list(READ)},
+        evidence={"mode": entry.mode, "known": sorted(modes), "era": entry.era},
         remedy="use one of the known modes, or a version that knows this one",
     )
 

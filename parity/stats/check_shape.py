@@ -15,7 +15,7 @@ RAGGED = "STATS008"
 PADDED = "STATS009"
 
 STATISTICS = ("mean", "std", "min", "max", "scale", "offset", "q01", "q10", "q50", "q90", "q99")
-CUT_TO_FIT = frozenset({"openpi"})  # eras in which statistics longer than the data are cut to its length
+CUT_TO_FIT = frozenset({"openpi"})  # frameworks in which statistics longer than the data are cut to its length
 
 
 def shape_findings(subject: Subject) -> Iterator[Finding]:
@@ -105,7 +105,7 @@ def _against(subject: Subject, entry: Entry, shape: tuple[int, ...], pad: int) -
             remedy=f"store them as [{chunk}, {', '.join(map(str, declared))}], as the transform computed them",
         )
         return
-    if entry.era in CUT_TO_FIT and len(shape) == len(declared) == 1 and shape[0] > declared[0]:
+    if entry.framework in CUT_TO_FIT and len(shape) == len(declared) == 1 and shape[0] > declared[0]:
         if shape[0] - declared[0] <= pad:
             return
         yield Finding(

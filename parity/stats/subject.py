@@ -71,6 +71,12 @@ class Entry:
         return "error" if set(READ[self.mode]) & set(names) else "warning"
 
     @property
+    def framework(self) -> str:
+        """The framework of its era: ``lerobot``, ``openpi`` (RLinf is the same), …; nothing where none is known."""
+        name = (self.era or "").partition("-")[0]
+        return "openpi" if name == "rlinf" else name
+
+    @property
     def is_metadata(self) -> bool:
         """Whether this is a column that counts rows or episodes, or tells of the reward, and no policy takes."""
         return is_metadata(self.name) or is_metadata(self.stats.name)

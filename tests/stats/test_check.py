@@ -258,6 +258,14 @@ def test_modes_are_held_against_what_is_declared() -> None:
     assert ("STATS023", "error") in codes(check_stats(policy(replace(STATE, mode="MEANSTD"))))
 
 
+def test_a_mode_that_the_era_does_not_have_is_an_error() -> None:
+    old = policy(replace(STATE, mode="QUANTILES"), era="lerobot-0.3", declared=())
+    found = check_stats(old, formulas={"lerobot-0.3": Pair()})
+    assert codes(found) == [("STATS023", "error")]
+    assert "lerobot-0.3" in found[0].title
+    assert check_stats(old) == ()
+
+
 def test_a_normalizer_that_learned_nothing_is_named() -> None:
     fresh = FeatureStats("observation.state", {"mean": np.zeros(3), "std": np.ones(3)}, count=0, mode="MEAN_STD")
     assert codes(check_stats(policy(fresh))) == [("STATS026", "warning")]
@@ -285,6 +293,7 @@ class Pair:
 
     def __init__(self, backward: Callable[..., Any] | None = None, *, own_range: bool = False) -> None:
         self._backward, self._own = backward, own_range
+        self.modes = frozenset({"MEAN_STD", "MIN_MAX", "IDENTITY"})
 
     def forward(self, x: Any, stats: FeatureStats, mode: str) -> Any:
         low, high = self._bounds(x, stats) if mode == "MIN_MAX" else (stats.values["mean"], 0)
@@ -297,6 +306,9 @@ class Pair:
             return self._backward(y, stats, mode)
         low, high = stats.values["min"], stats.values["max"]
         return np.float32((y + 1) / 2 * (high - low) + low)
+
+    def loss(self, stats: FeatureStats, mode: str) -> Any:
+        return np.zeros(()) if mode == "MIN_MAX" else 1e-8 / (stats.values["std"] + 1e-8)
 
     def _bounds(self, x: Any, stats: FeatureStats) -> tuple[Any, Any]:
         return (x.min(0), x.max(0)) if self._own else (stats.values["min"], stats.values["max"])
