@@ -1,0 +1,242 @@
+"""What was found about several sources of statistics, in words: a finding for everything that somebody should know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from parity.finding import Finding, by_severity
+from parity.stats.agree import Agreement, Pair, Source, Taken, worst_of
+from parity.stats.gap import CONFLICT_GAP, SAME_GAP, Comparison
+from parity.verdict import Verdict
+
+TAKEN, CONFLICT, DRIFT, ODD, ALONE, SHAPES, MODES, UNUSED, NOTHING = (
+    "STATS070",
+    "STATS071",
+    "STATS072",
+    "STATS073",
+    "STATS074",
+    "STATS075",
+    "STATS076",
+    "STATS077",
+    "STATS078",
+)
+LISTED = 50
+
+
+def agreement_findings(found: Agreement) -> list[Finding]:
+    """Return what is to be said about who agrees with whom, the most severe first."""
+    told = [*_features(found), *_odd(found), *_taken(found), *_alone(found), *_nothing(found)]
+    return by_severity(told)
+
+
+def _features(found: Agreement) -> Iterator[Finding]:
+    for name in dict.fromkeys(p.feature for p in found.pairs):
+        mine = [p for p in found.pairs if p.feature == name]
+        for code, verdict in ((CONFLICT, "CONFLICT"), (DRIFT, "DRIFT")):
+            apart = [p for p in mine if p.comparison.verdict == verdict]
+            if apart:
+                yield _apart(found, name, code, apart)
+        yield from _unjudged(found, name, mine)
+        yield from _modes(found, name, mine)
+        unused = [p for p in mine if (u := p.comparison.unused) and u.gap > CONFLICT_GAP]
+        if unused and worst_of(p.comparison.verdict for p in unused) != "CONFLICT":
+            yield _unused(found, max(unused, key=_unused_gap))
+
+
+def _unused_gap(pair: Pair) -> float:
+    return pair.comparison.unused.gap if pair.comparison.unused else 0.0
+
+
+def _apart(found: Agreement, name: str, code: str, pairs: Sequence[Pair]) -> Finding:
+    """Return the finding that sources differ in a feature, by its widest gap."""
+    pair = max(pairs, key=lambda p: float("inf") if p.comparison.max_gap is None else p.comparison.max_gap)
+    a, b = (found.sources[i].label for i in (pair.a, pair.b))
+    odd = found.odd.get(name)
+    others = f", and {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
+    words = "are of other data" if code == CONFLICT else "are of slightly other data"
+    title = f"The statistics of {name} {words}: {a} against {b}{others}: {words_of(pair.comparison)}."
+    if code == CONFLICT and odd is not None:
+        title = (
+            f"The statistics of {name} in {found.sources[odd].label} are of other data than those of the others, "
+            f"which agree: {words_of(pair.comparison)}."
+        )
+    remedy = (
+        "find out which of them belongs to the weights, and deploy that one"
+        if code == CONFLICT
+        else "nothing, if the data grew a little since; else take the statistics that the policy was trained with"
+    )
+    worst = pair.comparison.worst
+    return Finding(
+        code,
+        "error" if code == CONFLICT else "warning",
+        title,
+        where=name if worst is None else f"{name}[{','.join(map(str, worst.index))}]",
+        evidence={"pairs": [pair_json(found, p) for p in pairs[:LISTED]], "limit": [SAME_GAP, CONFLICT_GAP]},
+        remedy=remedy,
+    )
+
+
+def words_of(comparison: Comparison) -> str:
+    """Return the widest gap in words, such as ``q99[6] 39.25 against 13.59, 0.65 of the range``."""
+    worst = comparison.worst
+    if worst is None:
+        return comparison.reason
+    place = f"[{','.join(map(str, worst.index))}]"
+    how = {"low": "what becomes -1, ", "high": "what becomes 1, "}.get(worst.statistic, f"{worst.statistic} of ")
+    return f"{how}{place} {worst.a:.5g} against {worst.b:.5g}, {worst.gap:.2g} of the range"
+
+
+def pair_json(found: Agreement, pair: Pair) -> dict[str, Any]:
+    """Return one entry of ``agreement``: who, which feature, the widest gap and the verdict."""
+    c, worst = pair.comparison, pair.comparison.worst
+    return {
+        "a": found.sources[pair.a].label,
+        "b": found.sources[pair.b].label,
+        "feature": pair.feature,
+        "max_gap": None if worst is None else worst.gap,
+        "verdict": c.verdict,
+        "statistic": None if worst is None else worst.statistic,
+        "index": None if worst is None else list(worst.index),
+        "values": None if worst is None else [_number(worst.a), _number(worst.b)],
+        "judged": list(c.judged),
+        "equal": c.equal or None,
+        "reason": c.reason,
+    }
+
+
+def _number(value: float) -> float | str:
+    return value if abs(value) < float("inf") else {True: "Infinity", False: "-Infinity"}.get(value > 0, "NaN")
+
+
+def _unjudged(found: Agreement, name: str, pairs: Sequence[Pair]) -> Iterator[Finding]:
+    for pair in pairs:
+        c = pair.comparison
+        if c.verdict is None and "not normalized" not in c.reason:
+            a, b = (found.sources[i].label for i in (pair.a, pair.b))
+            yield Finding(
+                SHAPES,
+                "warning",
+                f"The statistics of {name} in {a} and {b} cannot be compared: {c.reason}.",
+                where=name,
+                evidence=pair_json(found, pair),
+                remedy="give sources that hold the same statistics of it",
+            )
+
+
+def _modes(found: Agreement, name: str, pairs: Sequence[Pair]) -> Iterator[Finding]:
+    modes: dict[str, str] = {}
+    for i in dict.fromkeys(i for p in pairs for i in (p.a, p.b)):
+        mode = found.sources[i].modes.get(name)
+        if mode is not None:
+            modes[found.sources[i].label] = mode
+    if len(set(modes.values())) > 1:
+        said = ", ".join(f"{mode} in {label}" for label, mode in list(modes.items())[:4])
+        wrong = any(p.comparison.verdict == "CONFLICT" for p in pairs)
+        yield Finding(
+            MODES,
+            "error" if wrong else "warning",
+            f"{name} is normalized in several ways: {said}.",
+            where=name,
+            evidence={"modes": modes},
+            remedy="use the mode that the policy was trained with",
+        )
+
+
+def _unused(found: Agreement, pair: Pair) -> Finding:
+    gap = pair.comparison.unused
+    assert gap is not None
+    a, b = (found.sources[i].label for i in (pair.a, pair.b))
+    mode = found.sources[pair.a].modes[pair.feature] or found.sources[pair.b].modes[pair.feature]
+    return Finding(
+        UNUSED,
+        "info",
+        f"{gap.statistic} of {pair.feature} differs between {a} and {b} by {gap.gap:.2g} of the range; {mode} does not "
+        "use it.",
+        where=pair.feature,
+        evidence={"statistic": gap.statistic, "gap": gap.gap, "index": list(gap.index), "mode": mode},
+    )
+
+
+def _odd(found: Agreement) -> Iterator[Finding]:
+    for i in sorted(set(found.odd.values())):
+        names = [n for n, j in found.odd.items() if j == i]
+        label = found.sources[i].label
+        yield Finding(
+            ODD,
+            "warning",
+            f"{label} is the odd one out: in {_some(names)} the others agree with each other, and not with it.",
+            where=label,
+            evidence={"features": names},
+            remedy="replace its statistics by those of the others, unless it is the one that the weights belong to",
+        )
+
+
+def _taken(found: Agreement) -> Iterator[Finding]:
+    for taken in found.taken:
+        yield Finding(
+            TAKEN,
+            "info",
+            f"The statistics of {found.sources[taken.source].label} are {words_of_taken(found, taken)}.",
+            where=found.sources[taken.source].label,
+            evidence={
+                "from": found.sources[taken.origin].label,
+                "equal": taken.equal,
+                "features": list(taken.features),
+            },
+        )
+
+
+def words_of_taken(found: Agreement, taken: Taken) -> str:
+    """Return where statistics come from, such as ``those of data/pusht, rounded to float32``."""
+    how = "bit for bit" if taken.equal == "bits" else "rounded to float32"
+    return f"those of {found.sources[taken.origin].label}, {how}"
+
+
+def _alone(found: Agreement) -> Iterator[Finding]:
+    for i in sorted(set(found.alone.values())):
+        names = [n for n, j in found.alone.items() if j == i]
+        label = found.sources[i].label
+        yield Finding(
+            ALONE,
+            "info",
+            f"Only {label} has {_some(names)}: compared with nothing.",
+            where=label,
+            evidence={"features": names},
+        )
+
+
+def _nothing(found: Agreement) -> Iterator[Finding]:
+    for i in compared_with_nothing(found):
+        label, names = found.sources[i].label, list(found.sources[i].features)
+        yield Finding(
+            NOTHING,
+            "error",
+            f"Nothing in {label} could be compared with another source: it has {_some(names) or 'no features'}.",
+            where=label,
+            evidence={"features": names},
+            remedy="give sources of the same robot, or rename the features",
+        )
+
+
+def compared_with_nothing(found: Agreement) -> list[int]:
+    """Return the places of the sources of which not one feature could be compared, where there are several."""
+    if len({s.stats.path for s in found.sources}) < 2:
+        return []
+    judged = {i for p in found.pairs if p.comparison.verdict for i in (p.a, p.b)}
+    return [i for i in range(len(found.sources)) if i not in judged]
+
+
+def verdict_of(findings: Sequence[Finding]) -> Verdict:
+    """Return FAIL for an error finding, NOT_JUDGED where a source could be compared with nothing, else PASS."""
+    errors = [f for f in findings if f.severity == "error"]
+    if any(f.code != NOTHING for f in errors):
+        return Verdict.FAIL
+    return Verdict.NOT_JUDGED if errors else Verdict.PASS
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+__all__ = ["Source", "agreement_findings", "pair_json", "verdict_of"]
