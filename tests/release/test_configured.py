@@ -1,4 +1,4 @@
-"""`[contract] files`: configurations that lie elsewhere belong to the release, and what is wrong with them blocks it."""
+"""`[contract] files`: configurations that lie elsewhere belong to the release; what is wrong with them blocks it."""
 
 from __future__ import annotations
 
