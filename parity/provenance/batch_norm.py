@@ -16,10 +16,11 @@ import numpy as np
 from parity.checkpoint.weight import Weight
 from parity.provenance.fits import Fits
 from parity.provenance.pool import Pool, numbers_of, views
-from parity.provenance.rebuilt import BATCH_NORM_EPS
 
 if TYPE_CHECKING:
     from parity.tensor import Array
+
+EPS = (1e-5, 1e-3, 1e-6)  # torch's default, TensorFlow-like ones; a state dict does not hold it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def norms_of(weights: Mapping[str, Weight]) -> dict[int, Norms]:
         parts = [w for w in (var, gamma, beta) if w is not None]
         if prefix == name or var is None or any(w.shape != mean.shape for w in parts) or len(mean.shape) != 1:
             continue
-        for eps in BATCH_NORM_EPS:
+        for eps in EPS:
             with np.errstate(all="ignore"):
                 scale = (1.0 if gamma is None else numbers_of(gamma)) / np.sqrt(numbers_of(var) + eps)
             shift = np.zeros_like(scale) if beta is None else numbers_of(beta)

@@ -133,18 +133,20 @@ def _quantized_from(exported: Weight, b: Array, source: Weight) -> bool:
     return bool(within.all()) and bool(np.isfinite(gap).all())
 
 
-def is_folded_std(exported: Weight, source: Weight) -> bool:
-    """Whether a constant is a normalizer's std, or the root of its variance, with an epsilon added, or its inverse.
+def is_variance(weight: Weight) -> bool:
+    """Whether a statistic is a variance rather than a deviation, as its name says (``_var``, ``running_var``)."""
+    return "var" in weight.name.rpartition(".")[2]
 
-    Which of the two the source is, its name says (``_var``, ``running_var``).
-    """
+
+def is_folded_std(exported: Weight, source: Weight) -> bool:
+    """Whether a constant is a normalizer's std, or the root of its variance, with an epsilon added, or its inverse."""
     tolerance = STD_TOLERANCE.get(exported.dtype)
     if squeezed(exported.shape) != squeezed(source.shape) or tolerance is None or not is_weight_like(source):
         return False
     x = exported.as_float().reshape(-1).astype(np.float64)
     y = source.as_float().reshape(-1).astype(np.float64)
     with np.errstate(all="ignore"):
-        if "var" in source.name.rpartition(".")[2]:
+        if is_variance(source):
             options = [np.sqrt(y), *(np.sqrt(y + e) for e in EPSILONS), *(np.sqrt(y) + e for e in EPSILONS)]
         else:
             options = [y, *(y + e for e in EPSILONS)]

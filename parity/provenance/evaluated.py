@@ -6,33 +6,11 @@ the file, and is still not the policy that was evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
 
 from parity.checkpoint.checkpoint import Checkpoint
-from parity.checkpoint.weight import Weight
-from parity.provenance.match import WeightMatch, match_weights
-
-
-def match_evaluated(exported: Checkpoint, trained: Checkpoint) -> WeightMatch:
-    """Return which of the exported weights are those that evaluation of ``trained`` uses.
-
-    Where none is and another set of the same file holds them all, the outcome says which. Of files that do not tell
-    what evaluation uses, all weights count.
-
-    Raises:
-        ArtifactError: a tensor's bytes cannot be read.
-    """
-    given, tree = _set(exported, evaluated_tree(exported)), evaluated_tree(trained)
-    match = match_weights(given, _set(trained, tree))
-    if tree is None or match.matched == match.total:
-        return match
-    for other in trained.trees:
-        if other != tree:
-            found = match_weights(given, _set(trained, other))
-            if found.matched == found.total:
-                return replace(match, instead=(other, tree))
-    return match
+from parity.provenance.origin import Candidate, Trace
+from parity.provenance.source import WHOLE
 
 
 def evaluated_tree(checkpoint: Checkpoint) -> str | None:
@@ -41,7 +19,17 @@ def evaluated_tree(checkpoint: Checkpoint) -> str | None:
     return tree if tree in checkpoint.trees else None
 
 
-def _set(checkpoint: Checkpoint, tree: str | None) -> Mapping[str, Weight]:
-    if tree is None:
-        return checkpoint.weights
-    return {name: weight for name, weight in checkpoint.weights.items() if weight.tree == tree}
+def not_evaluated(found: Trace) -> tuple[str, str] | None:
+    """Return the weight set that was exported and the one that evaluation uses; None where they are the same.
+
+    Nothing is said where the weights are of neither, or where both sets hold the same as far as the file goes.
+    """
+    best = found.best
+    used = evaluated_tree(best.source.checkpoint)
+    if used is None or best.outcome.relation not in ("MATCH", "PARTIAL") or used in best.tree.split(WHOLE):
+        return None
+    return None if _holds(used, best, found.ties) else (best.tree, used)
+
+
+def _holds(tree: str, best: Candidate, ties: Sequence[Candidate]) -> bool:
+    return any(c.tree == tree and c.source is best.source for c in ties)

@@ -17,7 +17,7 @@ import numpy as np
 
 from parity.checkpoint.weight import Weight
 from parity.provenance.batch_norm import Norms, norms_of, scaled, shifted
-from parity.provenance.compare_weights import EPSILONS, is_folded_std, squeezed
+from parity.provenance.compare_weights import EPSILONS, is_folded_std, is_variance, squeezed
 from parity.provenance.fits import CLOSE, Fits
 from parity.provenance.pool import Key, Pool, agreeing, grouped, held, numbers_of, probe, views
 from parity.provenance.rebuilt import recurrent_weights
@@ -112,7 +112,7 @@ class Folds:
         if exported.size > MAX_STATISTICS or exported.dtype not in STATISTICS_CLOSE:
             return None
         fitting = [w for w in self._pool.of_shape(exported) if w.statistics or _DEVIATION.search(w.name)]
-        for source in fitting:
+        for source in sorted(fitting, key=is_variance):  # a deviation, where both are kept, is what was folded
             if is_folded_std(exported, source):
                 return source.name
         values = numbers_of(exported)

@@ -1,95 +1,84 @@
-"""Which tensors of a checkpoint are inside an exported file, exactly.
+"""Whether the weights of one file are those of another, in words: what `compare` asks of its two sides.
 
-Counted from the exported side: each of its informative weights either has a partner with the same values or not. A
-normalizer's statistics are counted apart, since an export folds them (``std + eps``) and a missing normalizer is
-another fault than foreign weights.
+Tensors are matched as in `parity provenance` (`origin`), and counted from the exported side. A normalizer's statistics
+are counted apart: a missing normalizer is another fault than foreign weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from parity.checkpoint.weight import Weight
+from parity.artifact import Artifact
+from parity.checkpoint.checkpoint import read_checkpoint
 from parity.finding import Finding
-from parity.provenance.compare_weights import (
-    How,
-    cosine,
-    is_folded_std,
-    is_informative,
-    is_weight_like,
-    same_values,
-    squeezed,
-)
-from parity.provenance.rebuilt import folded_biases, is_folded_bias, is_folded_weight, recurrent_weights
+from parity.provenance.evaluated import evaluated_tree, not_evaluated
+from parity.provenance.find import Asked, Found
+from parity.provenance.informative import why_silent
+from parity.provenance.origin import Candidate, Trace, candidates_of, speaking
+from parity.provenance.relation import Relation
+from parity.provenance.source import GRAPHS, WHOLE, Source, source_of
 
 NAMED = 3  # how many unmatched weights a sentence names
-NEAREST = 8  # how many weights of the same shape are asked how near they are
-
-
-@dataclass(frozen=True, slots=True)
-class Partner:
-    """An exported weight, the source's weight that it was compared with, and what was found.
-
-    ``how`` is None where the values differ; ``source`` is None where no weight of the source has its shape. ``cosine``
-    is that of the values where they differ.
-    """
-
-    exported: str
-    source: str | None
-    how: How | None = None
-    cosine: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WeightMatch:
-    """The outcome for all exported weights. ``weights`` and ``statistics`` (of a normalizer) are disjoint.
+    """The outcome for all exported tensors that say whose they are.
 
-    ``instead``: the weight set of the source that holds them all, and the one that evaluation uses and they were
-    compared with; None where that is not so.
+    Attributes:
+        weights: the weights, and where in the source each was found.
+        statistics: the same of a normalizer's statistics.
+        relation: as `parity provenance` has it; over both.
+        instead: the weight set of the source that they are from, and the one that evaluation uses and they were
+            compared with; None where that is not so.
+        silent: which of the files holds no weights to compare, where one does not: ``exported`` or ``other``.
     """
 
-    weights: tuple[Partner, ...]
-    statistics: tuple[Partner, ...]
+    weights: tuple[Found, ...]
+    statistics: tuple[Found, ...] = ()
+    relation: Relation = "NOT_JUDGED"
     instead: tuple[str, str] | None = None
+    silent: Literal["exported", "other"] = "exported"
 
     @property
     def total(self) -> int:
-        """Number of informative exported weights, without a normalizer's statistics."""
+        """Number of exported weights that say whose they are, without a normalizer's statistics."""
         return len(self.weights)
 
     @property
     def matched(self) -> int:
-        """Number of exported weights whose values are in the source, bit by bit or after rounding."""
-        return sum(p.how is not None for p in self.weights)
+        """Number of exported weights that are the source's: as they are, after rounding, or computed from them."""
+        return sum(f.how is not None for f in self.weights)
 
     @property
     def rounded(self) -> int:
         """How many of the matched ones match only after rounding to a lower precision class."""
-        return sum(p.how == "rounded" for p in self.weights)
+        return sum(f.how == "rounded" for f in self.weights)
 
     @property
     def folded(self) -> int:
-        """How many of the matched ones are the source's weights with a BatchNorm folded in."""
-        return sum(p.how == "folded" for p in self.weights)
+        """How many of the matched ones were computed from several of the source's, such as with a BatchNorm."""
+        return sum(f.how == "folded" for f in self.weights)
 
     @property
-    def unmatched(self) -> tuple[Partner, ...]:
-        """The exported weights whose values are not in the source."""
-        return tuple(p for p in self.weights if p.how is None)
+    def unmatched(self) -> tuple[Found, ...]:
+        """The exported weights that are not the source's."""
+        return tuple(f for f in self.weights if f.how is None)
 
     @property
     def statistics_matched(self) -> int:
         """Number of the exported normalizer's constants that are in the source, as they are or folded."""
-        return sum(p.how is not None for p in self.statistics)
+        return sum(f.how is not None for f in self.statistics)
 
     @property
     def one_sentence(self) -> str:
         """The outcome in words, such as ``0 of 8 weights match: another checkpoint``."""
         if not self.total:
-            return "the exported file holds no weights that could be compared"
+            return f"the {self.silent} file holds no weights that could be compared"
         counted = f"{self.matched} of {self.total} weights match"
-        changed = [(self.rounded, "after rounding"), (self.folded, "with a BatchNorm folded in")]
+        changed = [(self.rounded, "after rounding"), (self.folded, _computed(self.weights))]
         told = ", ".join(f"{n} {how}" for n, how in changed if n)
         counted += f" ({told})" if told else ""
         if self.matched == self.total:
@@ -98,9 +87,9 @@ class WeightMatch:
         if self.instead is not None:
             return f"{counted}: these are the weights of {self.instead[0]}, and evaluation uses {self.instead[1]}"
         if self.matched == 0:
-            fitting = sum(p.source is not None for p in self.unmatched)
+            fitting = sum(f.source is not None for f in self.unmatched)
             return counted + (": another checkpoint" if fitting * 2 >= self.total else ": another architecture")
-        named = [_described(p) for p in self.unmatched[:NAMED]]
+        named = [_described(f) for f in self.unmatched[:NAMED]]
         more = len(self.unmatched) - len(named)
         verb = "differ" if len(self.unmatched) > 1 else "differs"
         listed = ", ".join(name for name, _ in named) + (f" and {more} more" if more else "")
@@ -121,7 +110,7 @@ class WeightMatch:
                 "matched": self.matched,
                 "rounded": self.rounded,
                 "total": self.total,
-                "unmatched": [{"exported": p.exported, "source": p.source, "cosine": p.cosine} for p in self.unmatched],
+                "unmatched": [{"exported": f.exported, "source": f.source, "cosine": f.cosine} for f in self.unmatched],
             },
             remedy="export again from the checkpoint that is meant"
             if gone
@@ -129,92 +118,69 @@ class WeightMatch:
         )
 
 
-def _described(partner: Partner) -> tuple[str, str]:
-    if partner.source is None:
-        return partner.exported, "no weight of its shape"
-    return partner.exported, "" if partner.cosine is None else f"cosine {partner.cosine:.2f}"
+def _computed(weights: Sequence[Found]) -> str:
+    """Return how folded weights were computed: BatchNorms are named ``norm.*``."""
+    sources = [f.source or "" for f in weights if f.how == "folded"]
+    norms = all(s.endswith("*") and not s.endswith("lora_*") for s in sources)
+    return "with a BatchNorm folded in" if norms else "computed from several"
 
 
-def match_weights(exported: Mapping[str, Weight], source: Mapping[str, Weight]) -> WeightMatch:
-    """Return which of the exported weights hold values of the source, and for the others how near they come.
+def _described(found: Found) -> tuple[str, str]:
+    if found.source is None:
+        return found.exported, "no weight of its shape"
+    return found.exported, "" if found.cosine is None else f"cosine {found.cosine:.2f}"
 
-    Equal means bit by bit, where 2-d ones may be transposed, axes of length 1 are ignored and the gates of recurrent
-    layers may be in ONNX's order; or after rounding the source's values to the exported precision class, or with a
-    BatchNorm of the source folded in (both counted apart). Names are not needed, but the partner of the same
-    name is tried first. Tensors without information (one element, constant, integers) do not count.
+
+def match_sides(reference: Artifact, candidate: Artifact) -> WeightMatch:
+    """Return whether the weights of a candidate are those of the reference.
+
+    Counted from the candidate; from the reference where that alone is a graph: a checkpoint also holds what only
+    training needs, such as a critic.
+
+    Raises:
+        ArtifactError: a file cannot be read.
+    """
+    trained, exported = (source_of(read_checkpoint(a)) for a in (reference, candidate))
+    if reference.kind in GRAPHS and candidate.kind not in GRAPHS:
+        trained, exported = exported, trained
+    return match_evaluated(exported, trained)
+
+
+def match_evaluated(exported: Source, trained: Source) -> WeightMatch:
+    """Return which of the exported weights are those of ``trained``.
+
+    Where a file tells which of its weight sets evaluation uses, only that one counts.
 
     Raises:
         ArtifactError: a tensor's bytes cannot be read.
     """
-    plain = [w for w in source.values() if is_weight_like(w)]
-    by_shape = _by_shape(plain)
-    rebuilt = _by_shape([*recurrent_weights(source)])
-    biases = _by_shape([*folded_biases(source)])
-    weights, statistics = [], []
-    for weight in exported.values():
-        if not is_informative(weight):
-            continue
-        shape = _shape_key(weight)
-        candidates = _ordered(weight, by_shape.get(shape, []))
-        if weight.statistics:
-            statistics.append(_partner(weight, candidates, is_folded_std))
-            continue
-        whole = [*candidates, *_ordered(weight, rebuilt.get(shape, []))]
-        partner = _partner(weight, whole, is_folded_weight if biases else None)
-        if partner.how is None:
-            folded = next((b for b in biases.get(shape, []) if is_folded_bias(weight, b)), None)
-            partner = partner if folded is None else Partner(weight.name, folded.name, "folded")
-        weights.append(partner)
-    return WeightMatch(tuple(weights), tuple(statistics))
+    mine = evaluated_tree(exported.checkpoint)
+    weights = {n: w for n, w in exported.checkpoint.weights.items() if mine is None or w.tree == mine}
+    questions, silent = speaking(weights)
+    if not questions:
+        return WeightMatch(())
+    if any(not q.weight.statistics for q in questions) and not _any_weight(trained):
+        return WeightMatch((), silent="other")
+    found = candidates_of(questions, trained, many=mine is None and len(exported.sets) > 1)
+    traced = Trace(exported, tuple(found), silent)
+    best, used = traced.best, evaluated_tree(trained.checkpoint)
+    if used is not None and used not in best.tree.split(WHOLE):
+        best = next(c for c in found if c.tree == used)
+    those, apart = _weights_and_statistics(questions, best)
+    return WeightMatch(those, apart, best.outcome.relation, _instead(traced, questions))
 
 
-def _shape_key(weight: Weight) -> tuple[int, ...]:
-    return tuple(sorted(squeezed(weight.shape)))
+def _any_weight(source: Source) -> bool:
+    return any(not w.statistics and why_silent(w) is None for w in source.checkpoint.weights.values())
 
 
-def _by_shape(weights: Sequence[Weight]) -> dict[tuple[int, ...], list[Weight]]:
-    found: dict[tuple[int, ...], list[Weight]] = {}
-    for weight in weights:
-        found.setdefault(_shape_key(weight), []).append(weight)
-    return found
+def _weights_and_statistics(questions: Sequence[Asked], of: Candidate) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
+    both = list(zip(questions, of.outcome.found, strict=True))
+    return tuple(f for q, f in both if not q.weight.statistics), tuple(f for q, f in both if q.weight.statistics)
 
 
-def _ordered(weight: Weight, candidates: Sequence[Weight]) -> list[Weight]:
-    """Return the candidates that have the weight's shape or its transpose, those of the most alike name first."""
-    fitting = [
-        c
-        for c in candidates
-        if squeezed(c.shape) in (squeezed(weight.shape), squeezed(weight.shape)[::-1]) and not _other_part(weight, c)
-    ]
-    return sorted(fitting, key=lambda c: -_common_tail(weight.name, c.name))
-
-
-def _other_part(weight: Weight, candidate: Weight) -> bool:
-    return candidate.statistics and not weight.statistics
-
-
-def _common_tail(a: str, b: str) -> int:
-    n = 0
-    for x, y in zip(reversed(a), reversed(b), strict=False):
-        if x != y:
-            break
-        n += 1
-    return n
-
-
-def _partner(
-    weight: Weight, candidates: Sequence[Weight], is_folded: Callable[[Weight, Weight], bool] | None
-) -> Partner:
-    for candidate in candidates:
-        how = same_values(weight, candidate)
-        if how is not None:
-            return Partner(weight.name, candidate.name, how)
-    if is_folded is not None:
-        for candidate in sorted(candidates, key=lambda c: "var" in c.name.rpartition(".")[2]):
-            if is_folded(weight, candidate):
-                return Partner(weight.name, candidate.name, "folded")
-    if not candidates:
-        return Partner(weight.name, None)
-    near = [(cosine(weight, c), c.name) for c in candidates[:NEAREST]]
-    best, name = max(near, key=lambda n: -2.0 if n[0] is None else n[0])
-    return Partner(weight.name, name, None, best)
+def _instead(found: Trace, questions: Sequence[Asked]) -> tuple[str, str] | None:
+    """Return the set that holds all exported weights where evaluation uses another."""
+    sets = not_evaluated(found)
+    weights, _ = _weights_and_statistics(questions, found.best)
+    return sets if all(f.how is not None for f in weights) else None

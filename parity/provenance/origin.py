@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ import numpy as np
 
 from parity.checkpoint.weight import Weight
 from parity.errors import ArtifactError
+from parity.provenance.compare_weights import squeezed
 from parity.provenance.find import Asked, asked
 from parity.provenance.informative import why_silent
 from parity.provenance.pool import Pool, held
 from parity.provenance.relation import RANK, Outcome, relate
-from parity.provenance.source import WHOLE, Source, read_source, whole
+from parity.provenance.source import WHOLE, Source, only_names, read_source
 
 Progress = Callable[[int, int], None]
 
@@ -91,12 +94,13 @@ def speaking(weights: Mapping[str, Weight]) -> tuple[list[Asked], Counter[str]]:
         ArtifactError: a tensor's bytes cannot be read.
     """
     found, silent = [], Counter[str]()
-    for weight in weights.values():
-        why = why_silent(weight)
-        if why is None:
-            found.append(asked(held(weight)))
-        else:
-            silent[why] += 1
+    with np.errstate(all="ignore"):
+        for weight in map(held, weights.values()):
+            why = why_silent(weight)
+            if why is None:
+                found.append(asked(weight))
+            else:
+                silent[why] += 1
     return found, silent
 
 
@@ -115,14 +119,12 @@ def trace(
     """
     source = read_source(exported)
     # Not the statistics beside a LeRobot folder's weights: its processors' files hold those of no use to it, too.
-    with np.errstate(all="ignore"):
-        questions, silent = speaking(source.checkpoint.weights)
+    questions, silent = speaking(source.checkpoint.weights)
     candidates: list[Candidate] = []
     unreadable: list[tuple[str, ArtifactError]] = []
     for i, path in enumerate(checkpoints):
         try:
-            with np.errstate(all="ignore"):  # weights may hold anything, and what is not finite matches nothing
-                candidates += _candidates(questions, read_source(path), many=len(source.sets) > 1)
+            candidates += candidates_of(questions, read_source(path), many=len(source.sets) > 1)
         except ArtifactError as e:
             unreadable.append((str(path), e))
         progress(i + 1, len(checkpoints))
@@ -141,16 +143,57 @@ def none_readable(unreadable: Sequence[tuple[str, ArtifactError]]) -> ArtifactEr
     )
 
 
-def _candidates(questions: Sequence[Asked], source: Source, *, many: bool) -> list[Candidate]:
-    """Return a candidate for each weight set; for an exported file with several of its own, also all together."""
+def candidates_of(questions: Sequence[Asked], source: Source, *, many: bool = False) -> list[Candidate]:
+    """Return a candidate for each weight set of a checkpoint; all together first, where only that answers.
+
+    Args:
+        questions: the exported tensors that say whose they are.
+        source: the checkpoint.
+        many: whether the exported file has several sets of its own.
+
+    Raises:
+        ArtifactError: a tensor's bytes cannot be read.
+    """
     sets = dict(source.sets)
     found = []
-    for tree, weights in sets.items():
-        outcome = relate(questions, Pool(weights))
-        found.append(Candidate(source, tree, outcome, _unused(source, tree, outcome)))
-    if many and len(sets) > 1 and all(c.outcome.relation != "MATCH" for c in found):
-        found.insert(0, Candidate(source, WHOLE.join(sets), relate(questions, Pool(whole(source)))))
+    with np.errstate(all="ignore"):  # weights may hold anything, and what is not finite matches nothing
+        for tree, weights in sets.items():
+            outcome = relate(questions, Pool(weights))
+            found.append(Candidate(source, tree, outcome, _unused(source, tree, outcome)))
+        if len(sets) > 1 and all(c.outcome.relation != "MATCH" for c in found):
+            together = tuple(sets) if many else _side_by_side(found)
+            if together:
+                pool = Pool({n: w for tree in together for n, w in sets[tree].items()})
+                found.insert(0, Candidate(source, WHOLE.join(together), relate(questions, pool)))
     return found
+
+
+def _side_by_side(found: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return the weight sets that hold all exported tensors between them, such as encoder and actor; () where none do.
+
+    Sets of the same network, such as raw and averaged weights, are no answer: an export that took some tensors from one
+    and some from the other is of neither.
+    """
+    missing = set(range(found[0].outcome.total))
+    chosen: list[Candidate] = []
+    for candidate in sorted(found, key=lambda c: c.order):
+        here = {i for i, f in enumerate(candidate.outcome.found) if f.how is not None} & missing
+        if here:
+            chosen.append(candidate)
+            missing -= here
+    mixed = any(_same_network(a, b) for a, b in combinations(chosen, 2))
+    return () if missing or mixed else tuple(c.tree for c in chosen)
+
+
+def _same_network(a: Candidate, b: Candidate) -> bool:
+    """Whether one set was used where the other has a tensor of the same name and shape that was not."""
+    names, used = [], []
+    for c in (a, b):
+        names.append({n: squeezed(w.shape) for n, w in only_names(c.source.sets[c.tree], c.tree).items()})
+        first = [f.source.partition(" and ")[0].partition("[")[0] for f in c.outcome.found if f.how and f.source]
+        used.append({n.removeprefix(f"state_dicts.{c.tree}.").removeprefix(f"{c.tree}.") for n in first})
+    common = {n for n, shape in names[0].items() if math.prod(shape) > 1 and names[1].get(n) == shape}
+    return bool((used[0] ^ used[1]) & common)
 
 
 def _unused(source: Source, tree: str, outcome: Outcome) -> tuple[str, ...]:

@@ -13,9 +13,7 @@ from parity.provenance.only import Changes, changes, checked
 from parity.provenance.origin import Candidate, Progress, none_readable, speaking
 from parity.provenance.pool import Pool
 from parity.provenance.relation import relate
-from parity.provenance.source import Source, only_names, read_source
-
-GRAPHS = ("onnx", "torchscript", "pt2")
+from parity.provenance.source import GRAPHS, Source, only_names, read_source
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from parity.errors import ArtifactError
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors", ".npz")
+GRAPHS = ("onnx", "torchscript", "pt2")
 WHOLE = "+"  # joins the names of weight sets
 # "model_9900", "25000", "iter-100"; a version such as "act_v2" is no step
 _NUMBERED = re.compile(
@@ -57,11 +58,6 @@ class Source:
             told = [f"epoch {self.epoch:,}"]
         return told[0] if told else ""
 
-    @property
-    def uses_ema(self) -> bool:
-        """Whether evaluation of this training run takes averaged weights that are in the file."""
-        return self.checkpoint.uses_ema is True and "ema_model" in self.sets
-
     def statistics(self, tree: str) -> list[Weight]:
         """Return the statistics of the acting network's normalizer that belong to a weight set."""
         return [w for w in self.sets[tree].values() if w.statistics and not _NOT_ACTING.search(w.name)]
@@ -81,9 +77,15 @@ def read_source(path: str | Path | Artifact) -> Source:
             expected="a checkpoint, an exported graph or a file of weights",
             remedy="name the file that the training run saved",
         )
-    place = artifact.path.resolve()
+    return source_of(checkpoint)
+
+
+def source_of(checkpoint: Checkpoint) -> Source:
+    """Return what was read as an artifact with weights, though it may hold none."""
+    path = checkpoint.artifact.path
+    place = path.resolve()
     step, epoch = _progress(checkpoint, place)
-    return Source(str(artifact.path), checkpoint, _sets(checkpoint), step, epoch, _run(place))
+    return Source(str(path), checkpoint, _sets(checkpoint), step, epoch, _run(place))
 
 
 def expanded(paths: Sequence[str | Path]) -> list[str]:
@@ -138,11 +140,6 @@ def _processor_statistics(artifact: Artifact) -> dict[str, Weight]:
             name = f"{path.stem}.{key}"
             found[name] = Weight(name, shape, dtype, partial(file.read, key), statistics=True)
     return found
-
-
-def whole(source: Source) -> dict[str, Weight]:
-    """Return the tensors of all weight sets together."""
-    return {n: w for weights in source.sets.values() for n, w in weights.items()}
 
 
 def only_names(weights: Mapping[str, Weight], tree: str) -> dict[str, Weight]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from parity.finding import Finding, by_severity
+from parity.provenance.evaluated import not_evaluated
 from parity.provenance.health import health, left_out_adapters
 from parity.provenance.origin import Candidate, Trace
 from parity.provenance.relation import Outcome
@@ -55,8 +56,9 @@ def place(candidate: Candidate) -> str:
 
 def _asides(found: Trace) -> list[str]:
     best, said = found.best, []
-    if raw_instead_of_averaged(best):
-        said.append("evaluation uses `ema_model`")
+    sets = not_evaluated(found)
+    if sets is not None:
+        said.append(f"evaluation uses `{sets[1]}`")
     newest = max(newer(found), key=lambda c: c.source.step or 0, default=None)
     if newest is not None:
         said.append(f"{newest.source.name} ({newest.source.when}) is newer")
@@ -71,12 +73,6 @@ def _asides(found: Trace) -> list[str]:
 def normalizer(best: Candidate) -> str:
     """Return what normalizer the unused statistics are of, in words."""
     return "action normalizer" if all("action" in n.lower() for n in best.unused) else "observation normalizer"
-
-
-def raw_instead_of_averaged(best: Candidate) -> bool:
-    """Whether the weights are those that training steps on while evaluation takes the averaged ones."""
-    averaged = best.tree != "ema_model" and "ema_model" not in best.tree.split("+")
-    return best.outcome.relation in ("MATCH", "PARTIAL") and best.source.uses_ema and averaged
 
 
 def newer(found: Trace) -> list[Candidate]:
@@ -98,9 +94,8 @@ def findings_of(found: Trace) -> list[Finding]:
     """Return everything that was found about an exported file, the most severe first."""
     best = found.best
     told = [_main(found), _left_out(found), *(unreadable_finding(n, e.message) for n, e in found.unreadable)]
-    averaged = any(c.tree == "ema_model" and c.source is best.source for c in found.ties)
-    if raw_instead_of_averaged(best) and not averaged:
-        told.append(_raw(best))
+    sets = not_evaluated(found)
+    told += [_other_set(best, *sets)] if sets else []
     told += [_newer(best, newer(found))] if newer(found) else []
     if best.unused:
         told.append(_normalizer(best))
@@ -180,15 +175,16 @@ def unreadable_finding(name: str, message: str) -> Finding:
     )
 
 
-def _raw(best: Candidate) -> Finding:
+def _other_set(best: Candidate, tree: str, used: str) -> Finding:
+    averaged = used == "ema_model"
     return Finding(
         RAW,
         "warning",
-        f"The weights are those of `{best.tree}`, but evaluation of this run uses the averaged ones, `ema_model` "
-        "(training.use_ema is true).",
+        f"The weights are those of `{tree}`, but evaluation of this run uses the {'averaged' if averaged else 'raw'} "
+        f"ones, `{used}` (training.use_ema is {str(averaged).lower()}).",
         where=best.source.name,
-        evidence={"tree": best.tree, "evaluated": "ema_model", "use_ema": True},
-        remedy="export again from `ema_model`",
+        evidence={"tree": tree, "evaluated": used, "use_ema": averaged},
+        remedy=f"export again from `{used}`",
     )
 
 

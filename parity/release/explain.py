@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from parity.artifact import Artifact
-from parity.checkpoint.checkpoint import read_checkpoint
 from parity.contract import read_contract
 from parity.diagnose import (
     Explanation,
@@ -25,8 +24,7 @@ from parity.diagnose import (
 )
 from parity.errors import ParityError
 from parity.finding import Finding
-from parity.provenance.evaluated import match_evaluated
-from parity.provenance.match import WeightMatch
+from parity.provenance.match import WeightMatch, match_sides
 from parity.release.measure import Evidence
 from parity.release.prepare import Prepared
 from parity.release.sides import Side
@@ -94,7 +92,7 @@ def _weights(reference: Side, candidate: Side) -> WeightMatch | None:
     if len(found) < 2 or any(a.kind not in WITH_WEIGHTS for a in found):
         return None
     try:
-        return match_evaluated(read_checkpoint(found[1]), read_checkpoint(found[0]))
+        return match_sides(*found)
     except ParityError:
         return None
 

@@ -11,14 +11,15 @@ import pytest
 from parity.contract import Contract
 from parity.diagnose import Explanation, fit_structure, likely_cause, static_findings
 from parity.finding import Finding
-from parity.provenance.match import Partner, WeightMatch
+from parity.provenance.find import Found
+from parity.provenance.match import WeightMatch
 from parity.tensor import Range, TensorSpec
 
 
 def match(matched: int, total: int) -> WeightMatch:
     return WeightMatch(
         tuple(
-            Partner(f"w{i}", f"w{i}", "exact" if i < matched else None, None if i < matched else 0.1)
+            Found(f"w{i}", "exact" if i < matched else None, f"w{i}", None if i < matched else 0.1)
             for i in range(total)
         ),
         (),

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from parity.checkpoint.weight import Quantization, Weight
-from parity.checkpoint.weights import read_weights
+from parity.artifact import Artifact, recognize
+from parity.checkpoint.checkpoint import Checkpoint
+from parity.checkpoint.weight import Quantization, Weight, trees
 from parity.contract import Contract, read_contract
 from parity.provenance.compare_weights import rounded_to
-from parity.provenance.match import WeightMatch, match_weights
+from parity.provenance.match import WeightMatch, match_evaluated, match_sides
 from parity.provenance.normalizer import normalizer_finding, normalizer_on_one_side
+from parity.provenance.source import source_of
 from parity.tensor import Range, TensorSpec
 
 RNG = np.random.default_rng(0)
@@ -32,8 +34,15 @@ def weights(arrays: Mapping[str, Any], **kwargs: Any) -> dict[str, Weight]:
     return {n: one(n, a) for n, a in arrays.items()}
 
 
+def match_weights(exported: Mapping[str, Weight], source: Mapping[str, Weight]) -> WeightMatch:
+    def one(held: Mapping[str, Weight]) -> Any:
+        return source_of(Checkpoint(Artifact(Path("p.pt"), "torchscript"), "", held, tuple(trees(held))))
+
+    return match_evaluated(one(exported), one(source))
+
+
 def of_pair(corpus: Path, name: str, exported: str = "policy.onnx", source: str = "policy.pt") -> WeightMatch:
-    return match_weights(read_weights(corpus / name / exported), read_weights(corpus / name / source))
+    return match_sides(recognize(corpus / name / source), recognize(corpus / name / exported))
 
 
 @pytest.mark.corpus
@@ -50,7 +59,7 @@ def test_right_pairs_match_in_full_and_wrong_ones_not_at_all(
             f for f in (*[m for m in models if m.endswith(".onnx")], *[m for m in models if m.endswith(".pt")])
         )
         source = next(m for m in models if m != exported)
-        found = match_weights(read_weights(corpus / exported), read_weights(corpus / source))
+        found = match_sides(recognize(corpus / source), recognize(corpus / exported))
         assert found.total >= 6, entry["id"]
         assert found.rounded == 0
         assert all(p.source is not None for p in found.weights)
@@ -108,20 +117,18 @@ def test_a_stripped_normalizer_is_told_apart_from_foreign_weights(corpus: Path) 
 def test_training_checkpoints_of_rsl_rl(corpus: Path) -> None:
     base = corpus / "made/rsl-rl"
     for exported in ("policy_rsl551.onnx", "policy_rsl551_jit.pt"):
-        found = match_weights(read_weights(base / exported), read_weights(base / "model_rsl551.pt"))
+        found = match_sides(recognize(base / "model_rsl551.pt"), recognize(base / exported))
         assert (found.matched, found.total) == (6, 6)
         assert found.statistics_matched == len(found.statistics) > 0
-        other = match_weights(read_weights(base / exported), read_weights(base / "model_rsl330.pt"))
+        other = match_sides(recognize(base / "model_rsl330.pt"), recognize(base / exported))
         assert other.matched == 0
 
 
 @pytest.mark.corpus
 def test_eras_of_lerobot_hold_the_same_weights(corpus: Path) -> None:
     for name in ("act_envstate", "dp_pusht_2cam_bn_h64"):
-        found = match_weights(
-            read_weights(corpus / "made/lerobot-0.6.1" / name),
-            read_weights(corpus / "made/lerobot-0.3.3-legacy" / name),
-        )
+        eras = ("made/lerobot-0.3.3-legacy", "made/lerobot-0.6.1")
+        found = match_sides(*(recognize(corpus / era / name) for era in eras))
         assert found.matched == found.total > 50
 
 
@@ -267,14 +274,14 @@ def test_recurrent_layers_and_batch_norm_of_a_real_export(tmp_path: Path) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(policy, (torch.randn(1, 3, 8, 8),), tmp_path / "p.onnx", dynamo=False, opset_version=17)
-    exported = read_weights(tmp_path / "p.onnx")
-    right = match_weights(exported, read_weights(tmp_path / "right.pt"))
+    exported = recognize(tmp_path / "p.onnx")
+    right = match_sides(recognize(tmp_path / "right.pt"), exported)
     assert right.one_sentence == "8 of 8 weights match (2 with a BatchNorm folded in)"
     with torch.no_grad():
         for p in policy.parameters():  # what one step of an optimizer does
             p.add_(1e-5 * torch.sign(torch.randn_like(p)))
     torch.save(policy.state_dict(), tmp_path / "next.pt")
-    assert match_weights(exported, read_weights(tmp_path / "next.pt")).matched == 0
+    assert match_sides(recognize(tmp_path / "next.pt"), exported).matched == 0
 
 
 def test_a_recording_is_not_said_to_lack_a_normalizer() -> None:

@@ -76,6 +76,7 @@ def test_weight_sets_that_are_the_same_are_a_tie_and_no_fault(run: list[Path], t
     torch.save(same, tmp_path / "copy.ckpt")
     words, codes = said(export(tmp_path / "policy.pt", same["state_dicts"]["model"]), [run[2], tmp_path / "copy.ckpt"])
     assert "3 others match equally" in words
+    assert "evaluation uses" not in words
     assert "copy.ckpt" in codes["PROV010"]
     assert "PROV007" not in codes
 
@@ -103,6 +104,41 @@ def test_a_checkpoint_with_several_sets_is_found_whole(run: list[Path]) -> None:
     found = trace(run[1], [run[0], run[1]])
     assert (found.best.source.name, found.best.outcome.relation) == (str(run[1]), "MATCH")
     assert found.best.tree == "model+ema_model"
+
+
+def side_by_side(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    encoder, actor = (policy(seed) for seed in (5, 6))
+    torch.save({"encoder_state_dict": encoder, "actor_state_dict": actor, "critic_state_dict": policy(7)}, path)
+    return encoder, actor
+
+
+def test_weight_sets_side_by_side_are_one_policy(tmp_path: Path) -> None:
+    """An export runs encoder and actor; in the checkpoint each is a state dict of its own."""
+    encoder, actor = side_by_side(tmp_path / "run.pt")
+    policy_ = {f"{p}.{n}": t for p, state in (("enc", encoder), ("act", actor)) for n, t in state.items()}
+    found = trace(export(tmp_path / "policy.pt", policy_), [tmp_path / "run.pt"])
+    assert (found.best.outcome.relation, found.best.tree) == ("MATCH", "encoder_state_dict+actor_state_dict")
+    policy_["act.0.weight"] = policy_["act.0.weight"] + 1
+    found = trace(export(tmp_path / "policy.pt", policy_), [tmp_path / "run.pt"])
+    assert found.best.outcome.relation == "PARTIAL"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_mixture_of_raw_and_averaged_weights_is_neither(tmp_path: Path, told: bool) -> None:
+    states = workspace(30_000)["state_dicts"]
+    root = {"state_dicts": states} | ({"cfg": {"training": {"use_ema": True}}} if told else {})
+    torch.save(root, tmp_path / "run.ckpt")
+    mixed = states["ema_model"] | {"0.weight": states["model"]["0.weight"]}
+    best = trace(export(tmp_path / "policy.pt", mixed), [tmp_path / "run.ckpt"]).best
+    assert (best.outcome.relation, best.tree) == ("PARTIAL", "ema_model")
+    assert [f.exported for f in best.outcome.missing] == ["0.weight"]
+
+
+def test_averaged_weights_in_place_of_raw(run: list[Path], tmp_path: Path) -> None:
+    torch.save(workspace(30_000, use_ema=False), run[2])
+    words, codes = said(export(tmp_path / "p.pt", workspace(30_000)["state_dicts"]["ema_model"]), [run[2]])
+    assert words.endswith("from `ema_model`; evaluation uses `model`.")
+    assert "raw ones, `model` (training.use_ema is false)" in codes["PROV007"]
 
 
 def test_names_that_need_a_prefix_stripped_or_a_rename(tmp_path: Path) -> None:
