@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from parity.contract.lerobot_processor import STATE_FILE_MISSING
 from parity.finding import Finding
 from parity.stats.model import Declared, FeatureStats
 from parity.stats.subject import LISTED, READ, Subject, is_metadata
@@ -15,22 +16,18 @@ INCOMPLETE = "STATS003"
 ORPHANS = "STATS004"
 METADATA = "STATS005"
 
+PROCESSORS = "lerobot_processor"
+
 
 def key_findings(subject: Subject) -> Iterator[Finding]:
     """Yield features that miss their statistics, statistics that miss their feature, and metadata among features."""
     yield from _metadata(subject)
     if not subject.declared:
         return
-    sides = [(subject.stats.features, subject.declared)]
-    if subject.stats.outputs:  # stored apart: what the policy gives is undone with these
-        sides = [
-            (subject.stats.features, tuple(d for d in subject.declared if not d.output)),
-            (subject.stats.outputs, tuple(d for d in subject.declared if d.output)),
-        ]
     claimed = {d.key for d in subject.declared}
     mended: set[str] = set()
     said: set[tuple[str, str]] = set()
-    for stored, declared in sides:
+    for stored, declared in _sides(subject):
         orphans = [key for key in stored if key not in claimed]
         for feature in declared:
             for finding in _feature(subject, feature, stored, orphans):
@@ -39,6 +36,25 @@ def key_findings(subject: Subject) -> Iterator[Finding]:
                     said.add((finding.code, finding.where))
                     yield finding
     yield from _orphans(subject, claimed | mended)
+
+
+def _sides(subject: Subject) -> list[tuple[Mapping[str, FeatureStats], tuple[Declared, ...]]]:
+    """Return the tables of statistics with the features that are looked up in each.
+
+    A table of which the reader says that its file is missing is left out. Of a processor file on its own only its own
+    side is known.
+    """
+    stats = subject.stats
+    if not stats.outputs and stats.kind != PROCESSORS:
+        return [(stats.features, subject.declared)]
+    sides = [
+        (stats.features, tuple(d for d in subject.declared if not d.output)),
+        (stats.outputs, tuple(d for d in subject.declared if d.output)),
+    ]
+    lone = stats.kind == PROCESSORS and stats.path.suffix == ".json"
+    if lone or any(f.code == STATE_FILE_MISSING for f in stats.findings):
+        return [(stored, declared) for stored, declared in sides if stored]
+    return sides
 
 
 def _feature(

@@ -116,12 +116,18 @@ class Subject:
     chunk: int | None = None
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every stored feature: the way in first, then the way out where it is stored apart."""
+        """Yield every stored feature: the way in first, then the way out where it is stored apart.
+
+        On the way out only what the policy gives counts: a postprocessor carries all statistics and undoes actions.
+        Statistics that none of the declared features takes are as if their mode were the identity.
+        """
         for output, side in ((False, self.stats.features), (True, self.stats.outputs)):
             for key, stats in side.items():
                 declared = self.declared_for(key)
                 acts = declared.output if declared is not None else is_action(key)
-                mode = stats.mode if stats.mode is not None or declared is None else declared.mode
+                if output and not acts:
+                    continue
+                mode = stats.mode or (declared.mode if declared is not None else "IDENTITY" if self.declared else None)
                 name = key if declared is None else declared.name
                 yield Entry(name, stats, mode, output or acts, declared, self.stats.era)
 
