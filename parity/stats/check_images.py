@@ -1,0 +1,76 @@
+"""Cameras: statistics on 0 to 255 where images arrive on 0 to 1, and what a pretrained backbone expects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from parity.finding import Finding
+from parity.stats.subject import Entry, Subject
+
+BYTES = "STATS027"
+IDENTITY = "STATS028"
+
+UNIT = 1.5  # no statistic of an image on 0 to 1 lies above; the darkest camera on 0 to 255 has a maximum far above
+ON_UNIT = ("lerobot", "openpi", "diffusion_policy", "gr00t")  # what these give a policy lies on 0 to 1, or -1 to 1
+
+
+def image_findings(subject: Subject) -> Iterator[Finding]:
+    """Yield cameras whose statistics are of another scale than the images that are normalized with them."""
+    for entry in subject.distinct():
+        if not entry.is_image:
+            continue
+        largest = _largest(entry)
+        if largest is not None and largest > UNIT:
+            yield _bytes(entry, largest)
+
+
+def _largest(entry: Entry) -> float | None:
+    names = ("mean", "std") if entry.mode == "MEAN_STD" else ("max", "q99", "mean")
+    arrays = [np.asarray(entry.stats.values[n]) for n in names if n in entry.stats.values]
+    finite = [a[np.isfinite(a)] for a in arrays]
+    return max((float(np.abs(a).max()) for a in finite if a.size), default=None)
+
+
+def _bytes(entry: Entry, largest: float) -> Finding:
+    applied = entry.framework in ON_UNIT and entry.mode not in (None, "IDENTITY")
+    mean = entry.stats.values.get("mean")
+    detail = "An image on 0 to 1 becomes nearly constant when it is normalized with them: the policy is blind."
+    if entry.mode == "IDENTITY":
+        detail = "They are not applied; where they describe what the camera gives, the policy gets 0 to 255."
+    return Finding(
+        BYTES,
+        "error" if applied else "warning",
+        f"the statistics of the camera {entry.name} are on 0 to 255 (up to {largest:.4g}); images are given on 0 to 1",
+        where=entry.name,
+        detail=detail,
+        evidence={
+            "largest": largest,
+            "mode": entry.mode,
+            **({} if mean is None else {"mean": [float(x) for x in np.ravel(mean)[:4]]}),
+        },
+        remedy="divide them by 255, or compute them again from images as the policy is given them",
+    )
+
+
+def backbone_findings(subject: Subject, pretrained: str | None) -> Iterator[Finding]:
+    """Yield cameras that reach a backbone with pretrained weights without the normalization that it was trained with.
+
+    Args:
+        subject: the statistics and what is declared.
+        pretrained: the name of the backbone's weights, such as ``ResNet18_Weights.IMAGENET1K_V1``; None for none.
+    """
+    if not pretrained:
+        return
+    for feature in subject.declared:
+        if feature.type == "VISUAL" and feature.mode == "IDENTITY":
+            yield Finding(
+                IDENTITY,
+                "warning",
+                f"the camera {feature.name} is not normalized, and its backbone has pretrained weights ({pretrained})",
+                where=feature.name,
+                detail="These were trained on images normalized with ImageNet's mean and standard deviation.",
+                evidence={"mode": feature.mode, "weights": pretrained},
+                remedy="make sure that training did the same: normalize in both or in neither",
+            )
