@@ -39,10 +39,27 @@ def print_survey(document: Mapping[str, Any], stream: TextIO) -> int:
     _table(stream, [source_row(i, s) for i, s in enumerate(document["sources"], 1)])
     if len(document["sources"]) > 2 and verdict != "PASS":
         _matrix(stream, document["matrix"])
-    for finding in document["findings"]:
-        if finding["code"] not in (TAKEN, ODD):  # told above
-            _say(stream, finding["severity"], f"  {finding['code']} {finding['severity']}: {finding['title']}")
+    for severity, line in finding_lines(document):
+        _say(stream, severity, line)
     return Verdict(verdict).exit_code
+
+
+def finding_lines(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return severity and text of each finding that is not told above, what several sources share told once.
+
+    A finding about one source of several has the source's number, as in ``STATS020 info [2]: ...``.
+    """
+    numbers = {s["label"]: i for i, s in enumerate(document["sources"], 1)}
+    told: dict[tuple[str, str, str], list[int]] = {}
+    for f in document["findings"]:
+        if f["code"] not in (TAKEN, ODD):
+            about = told.setdefault((f["code"], f["severity"], f["title"]), [])
+            about += [numbers[label]] if (label := f["evidence"].get("source")) in numbers else []
+    lines = []
+    for (code, severity, title), about in told.items():
+        whose = f" [{', '.join(map(str, about))}]" if about and len(numbers) > 1 else ""
+        lines.append((severity, f"  {code} {severity}{whose}: {title}"))
+    return lines
 
 
 def headline(document: Mapping[str, Any]) -> str:

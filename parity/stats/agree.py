@@ -86,15 +86,16 @@ def as_source(stats: NormStats) -> Source:
 
     Where the way in and the way out are stored apart, an action is what comes out and all else what goes in.
     """
-    declared = {canonical(n): d for d in stats.declared for n in (d.name, d.key)}
+    known = {d.key: d.name for d in stats.declared}
     features: dict[str, FeatureStats] = {}
     for table in (stats.outputs, stats.features):
         for key, found in table.items():
-            name = canonical(key)
+            name = canonical(known.get(key, key))
             apart = table is stats.outputs and key in stats.features and not is_action(name)
             if name not in features and not apart and not is_metadata(name):
                 features[name] = found
-    modes = {n: f.mode or (declared[n].mode if n in declared else None) for n, f in features.items()}
+    declared = {canonical(d.name): d.mode for d in stats.declared}
+    modes = {n: f.mode or declared.get(n) for n, f in features.items()}
     return Source(stats, dict(sorted(features.items())), modes)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from parity.errors import UsageError
 from parity.finding import Finding, by_severity
 from parity.stats.agree import MAX_SOURCES, Agreement, Source, agree, worst_of
-from parity.stats.check import check
+from parity.stats.check import check_stats
 from parity.stats.choose import Given, choose, split
 from parity.stats.model import FeatureStats, NormStats
 from parity.stats.registry import read_stats
@@ -47,7 +47,8 @@ def survey(
     if len(chosen) > MAX_SOURCES:
         raise UsageError(f"{len(chosen)} sources of statistics", expected=f"at most {MAX_SOURCES}")
     found = agree(chosen, lambda done, total: report("pairs of sources", done, total) if report else None)
-    findings += [f for s in chosen for f in checked(s)]
+    data = next((s.stats for s in found.sources if s.data), None)
+    findings += [f for s in chosen for f in checked(s, None if data is s else data)]
     findings += agreement_findings(found)
     return document(found, by_severity(findings), strict=strict)
 
@@ -67,10 +68,14 @@ def _read(sources: Sequence[str], report: Report | None) -> list[Given]:
     return given
 
 
-def checked(stats: NormStats) -> list[Finding]:
-    """Return what is wrong with one source, each finding with the source that it is about."""
-    found = check(stats)
-    found += [f for f in stats.findings if f not in found]
+def checked(stats: NormStats, data: NormStats | None = None) -> list[Finding]:
+    """Return what is wrong with one source, each finding with the source that it is about.
+
+    Args:
+        stats: the source.
+        data: statistics of the data that it describes, where there are any.
+    """
+    found = check_stats(stats, data=data)
     return [replace(f, evidence={"source": stats.label, **f.evidence}) for f in found]
 
 

@@ -84,6 +84,17 @@ def test_few_lines_where_all_is_well(files: Path, capsys: pytest.CaptureFixture[
     assert "of a.json, bit for bit" in out
 
 
+def test_what_several_sources_share_is_told_once_with_their_numbers(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = STATE * [1.0, 1.0, 0.0]
+    for name in ("x", "y"):
+        norm_stats(files / f"{name}.json", state=still, actions=ACTION)
+    _, out, _ = said(capsys, "x.json", "y.json")
+    (line,) = [line for line in out.splitlines() if "STATS020" in line]
+    assert line.startswith("  STATS020 info [1, 2]: ")
+
+
 def test_json_alone_goes_to_the_standard_output(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, err = said(capsys, "a.json", "other.json", "--json", "-")
     (pair,) = [p for p in json.loads(out)["agreement"] if p["verdict"] == "CONFLICT"]

@@ -180,6 +180,18 @@ def test_a_mode_that_is_declared_only_counts() -> None:
     assert of(found, "STATS077").severity == "info"
 
 
+def test_a_stored_key_is_known_by_the_feature_that_it_is_declared_for() -> None:
+    legacy = source("a", "lerobot_legacy", observation_state=statistics(DATA))
+    declared = (Declared("observation.state", "observation_state", mode="MEAN_STD"),)
+    found = agree(
+        [
+            NormStats(legacy.path, "a", "lerobot_legacy", legacy.features, declared=declared),
+            source("b", observation__state=statistics(DATA)),
+        ]
+    )
+    assert [p.feature for p in found.pairs] == ["observation.state"]
+
+
 def test_an_action_is_compared_as_it_comes_out() -> None:
     way_in = source("a", action=statistics(OTHER), state=statistics(DATA))
     way_out = {n: FeatureStats(n, statistics(DATA)) for n in ("action", "state")}
