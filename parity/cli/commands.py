@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "compare": "Compare two artifacts or traces; no configuration needed.",
     "run": "Judge the release that parity.toml describes and write its reports.",
     "provenance": "Tell which tensors of which checkpoint are inside an exported file.",
+    "stats": "Tell what is wrong with normalization statistics, and who agrees with whom.",
     "convert": "Turn a training checkpoint into inference weights, with a record of what they are.",
     "export": "Write a policy as ONNX, compared with its source at once.",
     "pack": "Copy all of a release into one folder, with a manifest of hashes.",

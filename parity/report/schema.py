@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from parity.errors import ArtifactError, UsageError
 
-Which = Literal["report", "inspect", "provenance"]
+Which = Literal["report", "inspect", "provenance", "stats"]
 
 
 def load_schema(which: Which = "report") -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of ``report.json``, or of ``parity inspect`` or ``provenance --json``."""
+    """Return the JSON Schema (draft 2020-12) of ``report.json``, or of what a command's ``--json`` writes."""
     text = files("parity.report").joinpath("schema", f"{which}.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema

@@ -12,6 +12,9 @@ from parity.stats.gap import Comparison, compare
 from parity.stats.model import FeatureStats, NormStats
 from parity.stats.names import canonical
 
+# Columns that count rows or tell of the reward: no policy takes them, and they differ from one recording to the next.
+METADATA = frozenset({"episode_index", "frame_index", "timestamp", "index", "task_index", "discount", "success"})
+RELATIVE = "relative_actions"  # of actions relative to the state: comparable among themselves only
 RANK = ("SAME", "DRIFT", "CONFLICT")
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 MAX_SOURCES = 64
@@ -83,20 +86,27 @@ def as_source(stats: NormStats) -> Source:
 
     Where the way in and the way out are stored apart, an action is what comes out and all else what goes in.
     """
-    declared = {canonical(n): d for d in stats.declared for n in (d.name, d.key)}
+    known = {d.key: d.name for d in stats.declared}
     features: dict[str, FeatureStats] = {}
     for table in (stats.outputs, stats.features):
         for key, found in table.items():
-            name = canonical(key)
-            if name not in features and (table is stats.features or is_action(name) or key not in stats.features):
+            name = canonical(known.get(key, key))
+            apart = table is stats.outputs and key in stats.features and not is_action(name)
+            if name not in features and not apart and not is_metadata(name):
                 features[name] = found
-    modes = {n: f.mode or (declared[n].mode if n in declared else None) for n, f in features.items()}
+    declared = {canonical(d.name): d.mode for d in stats.declared}
+    modes = {n: f.mode or declared.get(n) for n, f in features.items()}
     return Source(stats, dict(sorted(features.items())), modes)
 
 
 def is_action(name: str) -> bool:
     """Whether a canonical name is of something that the policy gives."""
     return name.split(".", 1)[0] == "action"
+
+
+def is_metadata(name: str) -> bool:
+    """Whether a canonical name is of a column that counts rows or tells of the reward."""
+    return name in METADATA or name.startswith(("next.", "annotation."))
 
 
 def agree(sources: Sequence[NormStats], report: Callable[[int, int], None] | None = None) -> Agreement:
@@ -107,7 +117,7 @@ def agree(sources: Sequence[NormStats], report: Callable[[int, int], None] | Non
         report: called with the number of pairs of sources compared, and of all.
     """
     found = tuple(as_source(s) for s in sources)
-    todo = [(i, j) for i, j in combinations(range(len(found)), 2) if not _same_file(found[i], found[j])]
+    todo = [(i, j) for i, j in combinations(range(len(found)), 2) if comparable(found[i].stats, found[j].stats)]
     pairs: list[Pair] = []
     for done, (i, j) in enumerate(todo, 1):
         a, b = found[i], found[j]
@@ -128,18 +138,27 @@ def worst_of(verdicts: Iterable[str | None]) -> str | None:
     return max(known, key=RANK.index, default=None)
 
 
-def _same_file(a: Source, b: Source) -> bool:
-    return a.stats.path == b.stats.path and a.stats.kind == b.stats.kind
+def comparable(a: NormStats, b: NormStats) -> bool:
+    """Whether two sources should agree: not where one file offers both for choice, or one is of relative actions."""
+    if (a.kind == RELATIVE) != (b.kind == RELATIVE):
+        return False
+    return a.path != b.path or choice_of(a) is None or choice_of(a) == choice_of(b)
+
+
+def choice_of(stats: NormStats) -> str | None:
+    """Return the name under which a source offers these statistics beside others (a dataset, an asset, a robot)."""
+    named = [stats.facts[k] for k in ("dataset", "asset", "embodiment") if stats.facts.get(k)]
+    return str(named[0]) if named else None
 
 
 def _alone(sources: Sequence[Source]) -> dict[str, int]:
-    if len({s.stats.path for s in sources}) < 2:
+    if len(sources) < 2:
         return {}
     holders: dict[str, list[int]] = {}
     for i, source in enumerate(sources):
         for name in source.features:
             holders.setdefault(name, []).append(i)
-    return {n: h[0] for n, h in sorted(holders.items()) if len({sources[i].stats.path for i in h}) == 1}
+    return {n: h[0] for n, h in sorted(holders.items()) if len(h) == 1}
 
 
 def _odd(pairs: Sequence[Pair]) -> dict[str, int]:

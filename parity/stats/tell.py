@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from parity.finding import Finding, by_severity
-from parity.stats.agree import Agreement, Pair, Source, Taken, worst_of
+from parity.stats.agree import Agreement, Pair, Taken, worst_of
 from parity.stats.gap import CONFLICT_GAP, SAME_GAP, Comparison
-from parity.verdict import Verdict
 
 TAKEN, CONFLICT, DRIFT, ODD, ALONE, SHAPES, MODES, UNUSED, NOTHING = (
     "STATS070",
@@ -53,13 +52,13 @@ def _apart(found: Agreement, name: str, code: str, pairs: Sequence[Pair]) -> Fin
     pair = max(pairs, key=lambda p: float("inf") if p.comparison.max_gap is None else p.comparison.max_gap)
     a, b = (found.sources[i].label for i in (pair.a, pair.b))
     odd = found.odd.get(name)
-    others = f", and {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
+    others = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
     words = "are of other data" if code == CONFLICT else "are of slightly other data"
-    title = f"The statistics of {name} {words}: {a} against {b}{others}: {words_of(pair.comparison)}."
+    title = f"The statistics of {name} in {a} and {b} {words}{others}: {words_of(pair.comparison)}."
     if code == CONFLICT and odd is not None:
         title = (
             f"The statistics of {name} in {found.sources[odd].label} are of other data than those of the others, "
-            f"which agree: {words_of(pair.comparison)}."
+            f"which agree: {words_of(pair.comparison, turned=odd == pair.b)}."
         )
     remedy = (
         "find out which of them belongs to the weights, and deploy that one"
@@ -77,14 +76,18 @@ def _apart(found: Agreement, name: str, code: str, pairs: Sequence[Pair]) -> Fin
     )
 
 
-def words_of(comparison: Comparison) -> str:
-    """Return the widest gap in words, such as ``q99[6] 39.25 against 13.59, 0.65 of the range``."""
+def words_of(comparison: Comparison, *, turned: bool = False) -> str:
+    """Return the widest gap in words, such as ``q99 of dimension 6 is 39.25 and 13.59, 0.65 of the range apart``.
+
+    ``turned`` puts the second source's value first.
+    """
     worst = comparison.worst
     if worst is None:
         return comparison.reason
-    place = f"[{','.join(map(str, worst.index))}]"
-    how = {"low": "what becomes -1, ", "high": "what becomes 1, "}.get(worst.statistic, f"{worst.statistic} of ")
-    return f"{how}{place} {worst.a:.5g} against {worst.b:.5g}, {worst.gap:.2g} of the range"
+    place = f"dimension {worst.index[0]}" if len(worst.index) == 1 else f"element {list(worst.index)}"
+    how = {"low": "what becomes -1", "high": "what becomes 1"}.get(worst.statistic, worst.statistic)
+    first, second = (worst.b, worst.a) if turned else (worst.a, worst.b)
+    return f"{how} of {place} is {first:.5g} and {second:.5g}, {worst.gap:.2g} of the range apart"
 
 
 def pair_json(found: Agreement, pair: Pair) -> dict[str, Any]:
@@ -221,22 +224,11 @@ def _nothing(found: Agreement) -> Iterator[Finding]:
 
 def compared_with_nothing(found: Agreement) -> list[int]:
     """Return the places of the sources of which not one feature could be compared, where there are several."""
-    if len({s.stats.path for s in found.sources}) < 2:
+    if len(found.sources) < 2:
         return []
     judged = {i for p in found.pairs if p.comparison.verdict for i in (p.a, p.b)}
     return [i for i in range(len(found.sources)) if i not in judged]
 
 
-def verdict_of(findings: Sequence[Finding]) -> Verdict:
-    """Return FAIL for an error finding, NOT_JUDGED where a source could be compared with nothing, else PASS."""
-    errors = [f for f in findings if f.severity == "error"]
-    if any(f.code != NOTHING for f in errors):
-        return Verdict.FAIL
-    return Verdict.NOT_JUDGED if errors else Verdict.PASS
-
-
 def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-__all__ = ["Source", "agreement_findings", "pair_json", "verdict_of"]

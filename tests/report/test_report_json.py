@@ -241,6 +241,7 @@ def test_the_schemas_are_schemas() -> None:
 
     Draft202012Validator.check_schema(load_schema("report"))
     Draft202012Validator.check_schema(load_schema("inspect"))
+    Draft202012Validator.check_schema(load_schema("stats"))
 
 
 def test_reports_fit_the_schema(build: Build, hostile: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ import pytest
 from parity.finding import Finding
 from parity.stats.agree import Agreement, agree
 from parity.stats.model import Declared, FeatureStats, NormStats
-from parity.stats.tell import agreement_findings, verdict_of
+from parity.stats.survey import verdict_of
+from parity.stats.tell import agreement_findings
 from parity.verdict import Verdict
 
 RNG = np.random.default_rng(5)
@@ -70,13 +71,13 @@ def test_what_was_rounded_was_taken_from_the_dataset() -> None:
     found = agree(
         [
             source("policy", action=statistics(DATA, np.float32)),
-            source("data", "lerobot_dataset", action=statistics(DATA), timestamp=statistics(OTHER)),
+            source("data", "lerobot_dataset", action=statistics(DATA), torque=statistics(OTHER)),
         ]
     )
     (taken,) = found.taken
     assert (taken.source, taken.origin, taken.equal) == (0, 1, "float32")
     assert "rounded to float32" in of(found, "STATS070").title
-    assert of(found, "STATS074").evidence["features"] == ["timestamp"]
+    assert of(found, "STATS074").evidence["features"] == ["torque"]
     assert verdict_of(agreement_findings(found)) is Verdict.PASS
 
 
@@ -124,10 +125,37 @@ def test_one_source_alone_is_compared_with_nothing_and_that_is_no_fault() -> Non
 
 def test_sets_of_one_file_are_not_compared_with_each_other() -> None:
     sets = [
-        NormStats(Path("f"), f"f {n}", "gr00t", source(n, action=statistics(r)).features)
+        NormStats(Path("f"), f"f [{n}]", "gr00t", source(n, action=statistics(r)).features, facts={"embodiment": n})
         for n, r in (("aloha", DATA), ("droid", OTHER))
     ]
     assert agree(sets).pairs == ()
+
+
+def test_two_records_of_one_folder_are_compared() -> None:
+    whole, pooled = source("a", "lerobot_dataset", action=statistics(DATA)).features, statistics(OTHER)
+    found = agree(
+        [
+            NormStats(Path("data"), "data", "lerobot_dataset", whole, facts={"file": "stats.json"}),
+            NormStats(Path("data"), "data [episodes]", "lerobot_dataset", {"action": FeatureStats("action", pooled)}),
+        ]
+    )
+    assert codes(found) == ["STATS071"]
+
+
+def test_columns_that_count_rows_are_left_out() -> None:
+    found = agree(
+        [
+            source("a", index=statistics(DATA), action=statistics(DATA)),
+            source("b", index=statistics(OTHER), action=statistics(DATA), timestamp=statistics(DATA)),
+        ]
+    )
+    assert [p.feature for p in found.pairs] == ["action"]
+    assert codes(found) == ["STATS070"]
+
+
+def test_relative_actions_are_not_compared_with_absolute_ones() -> None:
+    found = agree([source("a", action=statistics(DATA)), source("b", "relative_actions", action=statistics(OTHER))])
+    assert found.pairs == ()
 
 
 def test_modes_that_differ_are_said_and_judged_by_what_they_map_to_one() -> None:
@@ -150,6 +178,18 @@ def test_a_mode_that_is_declared_only_counts() -> None:
     found = agree([declared, other])
     assert found.pairs[0].comparison.verdict == "SAME"
     assert of(found, "STATS077").severity == "info"
+
+
+def test_a_stored_key_is_known_by_the_feature_that_it_is_declared_for() -> None:
+    legacy = source("a", "lerobot_legacy", observation_state=statistics(DATA))
+    declared = (Declared("observation.state", "observation_state", mode="MEAN_STD"),)
+    found = agree(
+        [
+            NormStats(legacy.path, "a", "lerobot_legacy", legacy.features, declared=declared),
+            source("b", observation__state=statistics(DATA)),
+        ]
+    )
+    assert [p.feature for p in found.pairs] == ["observation.state"]
 
 
 def test_an_action_is_compared_as_it_comes_out() -> None:

@@ -1,0 +1,44 @@
+"""Files of normalization statistics for tests, as openpi writes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RNG = np.random.default_rng(11)
+STATE = RNG.normal(size=(400, 3)) * [1.0, 20.0, 0.1] + [0.0, 5.0, 152.0]
+ACTION = RNG.normal(size=(400, 2)) * [0.5, 3.0]
+
+
+def statistics(rows: Any) -> dict[str, list[float]]:
+    """Return mean, std, q01 and q99 of ``rows`` ``(N, D)``."""
+    found = {"mean": rows.mean(0), "std": rows.std(0), "q01": np.quantile(rows, 0.01, 0)}
+    found["q99"] = np.quantile(rows, 0.99, 0)
+    return {name: value.tolist() for name, value in found.items()}
+
+
+def norm_stats(path: Path, **features: Any) -> Path:
+    """Write ``norm_stats.json`` of rows by feature to ``path``; without features those of STATE and ACTION."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = {n: statistics(r) for n, r in (features or {"state": STATE, "actions": ACTION}).items()}
+    path.write_text(json.dumps({"norm_stats": table}))
+    return path
+
+
+class Reader:
+    """Reads what `norm_stats` writes."""
+
+    rank = 1
+
+    def matches(self, artifact: Any) -> bool:
+        return artifact.kind == "json" and "norm_stats" in artifact.path.read_text()
+
+    def read(self, artifact: Any) -> Any:
+        from parity.stats.model import FeatureStats, NormStats
+
+        table = json.loads(artifact.path.read_text())["norm_stats"]
+        features = {k: FeatureStats(k, {n: np.array(v) for n, v in t.items()}) for k, t in table.items()}
+        return (NormStats(artifact.path, str(artifact.path), "openpi", features),)
