@@ -143,35 +143,13 @@ def is_folded_std(exported: Weight, source: Weight) -> bool:
     tolerance = STD_TOLERANCE.get(exported.dtype)
     if squeezed(exported.shape) != squeezed(source.shape) or tolerance is None or not is_weight_like(source):
         return False
-    x = exported.as_float().reshape(-1).astype(np.float64)
-    y = source.as_float().reshape(-1).astype(np.float64)
-    with np.errstate(all="ignore"):
-        if is_variance(source):
-            options = [np.sqrt(y), *(np.sqrt(y + e) for e in EPSILONS), *(np.sqrt(y) + e for e in EPSILONS)]
-        else:
-            options = [y, *(y + e for e in EPSILONS)]
-        return any(_close(x, o, tolerance) or _close(x, 1 / o, tolerance) for o in options)
+    x, y = exported.as_float().reshape(-1), source.as_float().reshape(-1)
+    with np.errstate(all="ignore"):  # most are ruled out by their first element
+        return all(_is_std(x[:n], y[:n], tolerance, variance=is_variance(source)) for n in (1, x.size))
 
 
-def _close(x: Array, y: Array, tolerance: float) -> bool:
-    return bool(np.all(np.abs(x - y) <= tolerance * np.abs(y)))
-
-
-def cosine(a: Weight, b: Weight) -> float | None:
-    """Return the cosine between two tensors' values, the better of as they are and transposed; None where undefined."""
-    x = a.as_float().reshape(squeezed(a.shape))
-    y = b.as_float().reshape(squeezed(b.shape))
-    found = [_cosine(x, z) for z in ((y, y.T) if y.ndim == 2 else (y,)) if z.shape == x.shape]
-    defined = [c for c in found if c is not None]
-    return max(defined) if defined else None
-
-
-def _cosine(x: Array, y: Array) -> float | None:
-    dot = xx = yy = 0.0
-    x, y = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(y).reshape(-1)
-    for i in range(0, x.size, BLOCK):
-        u, v = x[i : i + BLOCK].astype(np.float64), y[i : i + BLOCK].astype(np.float64)
-        dot, xx, yy = dot + float(u @ v), xx + float(u @ u), yy + float(v @ v)
-    if not (0 < xx < np.inf and 0 < yy < np.inf):
-        return None
-    return max(-1.0, min(1.0, dot / float(np.sqrt(xx) * np.sqrt(yy))))
+def _is_std(x: Array, y: Array, tolerance: float, *, variance: bool) -> bool:
+    x, y, added = x.astype(np.float64), y.astype(np.float64), np.array((0.0, *EPSILONS))[:, None]
+    made = np.concatenate([np.sqrt(y + added), np.sqrt(y) + added]) if variance else y + added
+    made = np.concatenate([made, 1 / made])
+    return bool((np.abs(x - made) <= tolerance * np.abs(made)).all(axis=1).any())

@@ -13,9 +13,9 @@ from typing import Literal
 from parity.artifact import Artifact
 from parity.checkpoint.checkpoint import read_checkpoint
 from parity.finding import Finding
+from parity.provenance.compare_weights import is_informative
 from parity.provenance.evaluated import evaluated_tree, not_evaluated
 from parity.provenance.find import Asked, Found
-from parity.provenance.informative import why_silent
 from parity.provenance.origin import Candidate, Trace, candidates_of, speaking
 from parity.provenance.relation import Relation
 from parity.provenance.source import GRAPHS, WHOLE, Source, source_of
@@ -171,7 +171,7 @@ def match_evaluated(exported: Source, trained: Source) -> WeightMatch:
 
 
 def _any_weight(source: Source) -> bool:
-    return any(not w.statistics and why_silent(w) is None for w in source.checkpoint.weights.values())
+    return any(not w.statistics and is_informative(w) for w in source.checkpoint.weights.values())
 
 
 def _weights_and_statistics(questions: Sequence[Asked], of: Candidate) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
