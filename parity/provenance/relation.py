@@ -117,7 +117,8 @@ class _Nearest:
     def of(self, what: Asked) -> Found:
         """Return the nearest by cosine; no source where none has the exported tensor's shape.
 
-        A normalizer's statistics are near to no weight.
+        A normalizer's statistics are near to statistics only, weights to weights.
+
         Where several have it, the nearest is chosen on every other element and measured on the rest: the best of many
         unrelated ones looks better than it is on the elements that it was chosen by.
         """
@@ -137,7 +138,7 @@ class _Nearest:
         shape, key = exported.shape, (exported.shape, exported.statistics)
         if key not in self._options:
             sources = [w for w in self._pool.of_shape(exported) if w.quantization is None]
-            sources = [w for w in sources if exported.statistics or not w.statistics]
+            sources = [w for w in sources if w.statistics == exported.statistics]
             sources += self._rebuilt.get(tuple(sorted(shape)), [])
             options = [v for w in sources[:MAX_TRIED] for v in views(w, shape)]
             samples = np.stack([_unit(_sample(o)) for o in options]) if len(options) > 1 else np.empty((0, 0))
