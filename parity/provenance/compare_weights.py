@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,6 +18,9 @@ BLOCK = 1 << 20
 # What normalizers add to a standard deviation before they divide: rsl_rl 1e-2, others 1e-5 to 1e-8.
 EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
 STD_TOLERANCE = {"float64": 4e-7, "float32": 4e-7, "float16": 1e-3, "bfloat16": 8e-3}  # rounding of ``std + eps``
+
+# The least and the largest float16 number of onnxruntime.transformers.float16 and of onnxconverter_common.float16.
+CONVERTERS = ((5.96e-8, 65504.0), (1e-7, 1e4))
 
 
 def is_informative(weight: Weight) -> bool:
@@ -88,10 +92,16 @@ def _rounded_from(a: Array, dtype: str, b: Array, source_dtype: str) -> bool:
     if x is None or y is None or x.size == 0:
         return False
     head = (slice(0, 1),) if x.ndim else ()
-    for to in (np.float16, "bfloat16", np.float32):
-        if all(_matches(x[part], rounded_to(y[part], to)) for part in (head, ())):
-            return True
-    return False
+    roundings = [partial(rounded_to, to=to) for to in (np.float16, "bfloat16", np.float32)]
+    roundings += [partial(_kept_apart, least=least, largest=largest) for least, largest in CONVERTERS]
+    return any(all(_matches(x[part], rounded(y[part])) for part in (head, ())) for rounded in roundings)
+
+
+def _kept_apart(values: Array, least: float, largest: float) -> Array:
+    """Return values in float16 as converters make them that let none become zero or infinite."""
+    size = np.abs(values)
+    kept = np.copysign(np.clip(size, least, largest), values)
+    return rounded_to(np.where((size > 0) & (size < np.inf), kept, values), np.float16)
 
 
 def _matches(x: Array, y: Array) -> bool:
