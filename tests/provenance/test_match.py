@@ -124,14 +124,6 @@ def test_training_checkpoints_of_rsl_rl(corpus: Path) -> None:
         assert other.matched == 0
 
 
-@pytest.mark.corpus
-def test_eras_of_lerobot_hold_the_same_weights(corpus: Path) -> None:
-    for name in ("act_envstate", "dp_pusht_2cam_bn_h64"):
-        eras = ("made/lerobot-0.3.3-legacy", "made/lerobot-0.6.1")
-        found = match_sides(*(recognize(corpus / era / name) for era in eras))
-        assert found.matched == found.total > 50
-
-
 A = RNG.standard_normal((6, 4)).astype(np.float32)
 B = RNG.standard_normal((6, 4)).astype(np.float32)
 V = RNG.standard_normal(6).astype(np.float32)
