@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from parity.checkpoint.weight import Weight
+from parity.checkpoint.weight import Weight, spread
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -128,13 +128,8 @@ def _quantized_from(exported: Weight, b: Array, source: Weight) -> bool:
     x = exported.as_float().reshape(squeezed(exported.shape))
     if x.shape != y.shape:
         return False
-    scale = np.abs(how.scale().astype(np.float64))
-    steps: Array = scale.reshape(-1)
-    if steps.size > 1:
-        axis = how.axis if how.axis is not None else exported.array.ndim - 1
-        full = [1] * exported.array.ndim
-        full[axis % exported.array.ndim] = steps.size
-        steps = np.broadcast_to(scale.reshape(full), exported.shape).reshape(x.shape)
+    scale = spread(np.abs(how.scale().astype(np.float64)), exported.shape, how)
+    steps = np.broadcast_to(scale, exported.shape).reshape(x.shape)
     gap = np.abs(x.astype(np.float64) - y)
     integers = exported.array.reshape(x.shape)
     limits = np.iinfo(integers.dtype)
