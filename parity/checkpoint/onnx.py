@@ -73,10 +73,7 @@ def _quantizations(graph: Any, constants: Constants) -> dict[str, tuple[str, str
         for at, scale, zero in _QUANTIZED.get(node.op_type, ()):
             names = [node.input[i] if i < len(node.input) else "" for i in (at, scale, zero)]
             if names[0] in constants and names[1] in constants:
-                axis = next((a.i for a in node.attribute if a.name == "axis"), None)
-                if axis is None:
-                    axis = 0 if node.op_type == "QLinearConv" else (1 if node.op_type == "DequantizeLinear" else None)
-                found[names[0]] = (names[1], names[2] if names[2] in constants else "", axis)
+                found[names[0]] = (names[1], names[2] if names[2] in constants else "", _axis(node))
     for name, _, _ in constants.tensors():
         if name.endswith(_SUFFIX) and name not in found:
             stem = name.removesuffix(_SUFFIX)
@@ -84,3 +81,12 @@ def _quantizations(graph: Any, constants: Constants) -> dict[str, tuple[str, str
                 zero_name = f"{stem}_zero_point"
                 found[name] = (f"{stem}_scale", zero_name if zero_name in constants else "", None)
     return found
+
+
+def _axis(node: Any) -> int | None:
+    """Return the axis along which an operator has several scales; None: the last."""
+    given = {a.name: a.i for a in node.attribute}
+    if node.op_type == "QGemm":
+        return 0 if given.get("transB") else 1
+    usual = {"QLinearConv": 0, "DequantizeLinear": 1}
+    return given.get("axis", usual.get(node.op_type))

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from parity.errors import ArtifactError
+
 if TYPE_CHECKING:
     from parity.tensor import Array
 
@@ -85,23 +87,45 @@ class Weight:
         if self.dtype == "bfloat16":
             return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
         if self.quantization is not None:
-            return dequantized(array, self.quantization)
+            try:
+                return dequantized(array, self.quantization)
+            except ArtifactError as e:
+                raise ArtifactError(
+                    f"{self.name}: {e.message}", expected="one scale, or one for each channel"
+                ) from None
         return array if array.dtype.kind == "f" else array.astype(np.float32)
 
 
 def dequantized(array: Array, how: Quantization) -> Array:
-    """Return ``(array - zero_point) * scale`` in float32, per tensor or along the axis."""
+    """Return ``(array - zero_point) * scale`` in float32, per tensor, along the axis or in blocks.
+
+    Raises:
+        ArtifactError: scale or zero point are not of the array's shape.
+    """
     import numpy as np
 
-    scale = how.scale().astype(np.float32)
-    zero = how.zero_point().astype(np.float32) if how.zero_point is not None else np.float32(0)
-    if scale.ndim == 1 and scale.size > 1 and array.ndim:
-        shape = [1] * array.ndim
-        shape[(how.axis if how.axis is not None else array.ndim - 1) % array.ndim] = scale.size
-        scale = scale.reshape(shape)
-        zero = zero.reshape(shape) if np.size(zero) > 1 else zero
-    result: Array = (array.astype(np.float32) - zero) * scale
+    zero = np.float32(0) if how.zero_point is None else spread(how.zero_point().astype(np.float32), array.shape, how)
+    result: Array = (array.astype(np.float32) - zero) * spread(how.scale().astype(np.float32), array.shape, how)
     return result
+
+
+def spread(parts: Array, shape: tuple[int, ...], how: Quantization) -> Array:
+    """Return scales or zero points in a shape that goes with the integers' (ONNX, DequantizeLinear: blocked since 21).
+
+    Raises:
+        ArtifactError: they do not fit.
+    """
+    if parts.size == 1:
+        return parts.reshape(())
+    if parts.ndim == 1 and shape:
+        along = (how.axis if how.axis is not None else len(shape) - 1) % len(shape)
+        if parts.size == shape[along]:
+            return parts.reshape([-1 if i == along else 1 for i in range(len(shape))])
+    if parts.ndim == len(shape) and all(0 < n <= whole for n, whole in zip(parts.shape, shape, strict=True)):
+        for i, whole in enumerate(shape):
+            parts = parts.repeat(-(-whole // parts.shape[i]), axis=i)[tuple(slice(n) for n in shape[: i + 1])]
+        return parts
+    raise ArtifactError(f"integers of shape {list(shape)} with scales or zero points of shape {list(parts.shape)}")
 
 
 def is_statistics(name: str) -> bool:

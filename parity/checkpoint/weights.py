@@ -20,6 +20,8 @@ from parity.errors import ArtifactError
 
 __all__ = ["Weight", "read_weights", "trees"]
 
+READABLE = "ONNX, TorchScript, .pt2, a checkpoint, safetensors, .npz, or a folder with model.safetensors"
+
 
 def read_weights(artifact: Artifact | str | Path) -> Mapping[str, Weight]:
     """Return the tensors of an ONNX, TorchScript, ``.pt2``, checkpoint, safetensors or ``.npz`` file, or of a folder.
@@ -52,9 +54,15 @@ def read_weights(artifact: Artifact | str | Path) -> Mapping[str, Weight]:
     if artifact.kind in ("safetensors", "folder"):
         file = open_safetensors(path)
         return of_files(dict.fromkeys(file.names, file))
+    if artifact.kind in ("om", "om2"):
+        raise ArtifactError(
+            f"{path}: the weights inside OM files are not read yet",
+            expected=READABLE,
+            remedy="give the ONNX file that atc compiled (its --model), and judge what atc made of it by its outputs: "
+            "`parity compare` with what the device recorded",
+        )
     raise ArtifactError(
-        f"{path}: recognized as {artifact.kind}, which holds no weights that parity can read",
-        expected="ONNX, TorchScript, .pt2, a checkpoint, safetensors, .npz, or a folder with model.safetensors",
+        f"{path}: recognized as {artifact.kind}, which holds no weights that parity can read", expected=READABLE
     )
 
 

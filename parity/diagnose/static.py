@@ -14,7 +14,7 @@ from parity.provenance.normalizer import normalizer_finding
 
 # A fit of these kinds is so particular that chance or another checkpoint cannot make it.
 PARTICULAR = frozenset({"sign", "swap", "permutation", "offset", "lag", "slice", "units", "unnormalization", "gain"})
-WEIGHTS, NORMALIZER, PRECISION, OPSET = "WEIGHT001", "WEIGHT004", "DIAG012", "DIAG013"
+WEIGHTS, NORMALIZER, STATISTICS, PRECISION, OPSET = "WEIGHT001", "WEIGHT004", "WEIGHT005", "DIAG012", "DIAG013"
 INTERFACE = frozenset({"INSP001", "INSP002", "INSP004", "INSP005", "INSP013"})
 NAMED = 3  # how many explanations the one line names
 
@@ -24,8 +24,9 @@ def static_findings(
 ) -> list[Finding]:
     """Return what the files say that may explain a difference, without a candidate's name.
 
-    Weights that do not match (``WEIGHT001``), a normalizer on one side only (``WEIGHT004``), points in which the two
-    contracts contradict each other (``INSP…``), a lower precision class (``DIAG012``) and another opset (``DIAG013``).
+    Weights that do not match (``WEIGHT001``), a normalizer on one side only (``WEIGHT004``) or with other constants
+    (``WEIGHT005``), points in which the two contracts contradict each other (``INSP…``), a lower precision class
+    (``DIAG012``) and another opset (``DIAG013``).
     A contract or match that is None is not known.
     """
     found = [weights.finding()] if weights else []
@@ -72,7 +73,7 @@ def likely_cause(findings: Sequence[Finding], explanations: Sequence[Explanation
        the candidate *is* the reference but for a swap cannot be true of another checkpoint, whatever its weights look
        like after folding or quantizing.
     2. A normalizer on one side only, while at least half of the weights match or none can be compared.
-    3. Weights that do not match: another checkpoint, or the few that differ.
+    3. Weights that do not match: another checkpoint, or the few that differ; a normalizer with other constants.
     4. What a fit says that other faults could have made too: a constant output, gain and offset.
     5. Inputs and outputs that disagree.
     6. A lower precision class. Another opset alone is no cause.
@@ -84,8 +85,8 @@ def likely_cause(findings: Sequence[Finding], explanations: Sequence[Explanation
     weights, normalizer = by_code.get(WEIGHTS), by_code.get(NORMALIZER)
     if normalizer and (weights is None or _share(weights) >= 0.5):
         return _line(normalizer.title.partition(":")[0])
-    if weights:
-        return _line(weights.title)
+    if weights or STATISTICS in by_code:
+        return _line((weights or by_code[STATISTICS]).title)
     if explanations:
         return _joined([e.sentence for e in explanations])
     interface = [f for f in findings if f.code in INTERFACE and f.severity == "error"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from parity.checkpoint.weight import Weight
+from parity.checkpoint.weight import Weight, spread
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -17,6 +18,9 @@ BLOCK = 1 << 20
 # What normalizers add to a standard deviation before they divide: rsl_rl 1e-2, others 1e-5 to 1e-8.
 EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
 STD_TOLERANCE = {"float64": 4e-7, "float32": 4e-7, "float16": 1e-3, "bfloat16": 8e-3}  # rounding of ``std + eps``
+
+# The least and the largest float16 number of onnxruntime.transformers.float16 and of onnxconverter_common.float16.
+CONVERTERS = ((5.96e-8, 65504.0), (1e-7, 1e4))
 
 
 def is_informative(weight: Weight) -> bool:
@@ -88,10 +92,16 @@ def _rounded_from(a: Array, dtype: str, b: Array, source_dtype: str) -> bool:
     if x is None or y is None or x.size == 0:
         return False
     head = (slice(0, 1),) if x.ndim else ()
-    for to in (np.float16, "bfloat16", np.float32):
-        if all(_matches(x[part], rounded_to(y[part], to)) for part in (head, ())):
-            return True
-    return False
+    roundings = [partial(rounded_to, to=to) for to in (np.float16, "bfloat16", np.float32)]
+    roundings += [partial(_kept_apart, least=least, largest=largest) for least, largest in CONVERTERS]
+    return any(all(_matches(x[part], rounded(y[part])) for part in (head, ())) for rounded in roundings)
+
+
+def _kept_apart(values: Array, least: float, largest: float) -> Array:
+    """Return values in float16 as converters make them that let none become zero or infinite."""
+    size = np.abs(values)
+    kept = np.copysign(np.clip(size, least, largest), values)
+    return rounded_to(np.where((size > 0) & (size < np.inf), kept, values), np.float16)
 
 
 def _matches(x: Array, y: Array) -> bool:
@@ -118,13 +128,8 @@ def _quantized_from(exported: Weight, b: Array, source: Weight) -> bool:
     x = exported.as_float().reshape(squeezed(exported.shape))
     if x.shape != y.shape:
         return False
-    scale = np.abs(how.scale().astype(np.float64))
-    steps: Array = scale.reshape(-1)
-    if steps.size > 1:
-        axis = how.axis if how.axis is not None else exported.array.ndim - 1
-        full = [1] * exported.array.ndim
-        full[axis % exported.array.ndim] = steps.size
-        steps = np.broadcast_to(scale.reshape(full), exported.shape).reshape(x.shape)
+    scale = spread(np.abs(how.scale().astype(np.float64)), exported.shape, how)
+    steps = np.broadcast_to(scale, exported.shape).reshape(x.shape)
     gap = np.abs(x.astype(np.float64) - y)
     integers = exported.array.reshape(x.shape)
     limits = np.iinfo(integers.dtype)
@@ -143,35 +148,13 @@ def is_folded_std(exported: Weight, source: Weight) -> bool:
     tolerance = STD_TOLERANCE.get(exported.dtype)
     if squeezed(exported.shape) != squeezed(source.shape) or tolerance is None or not is_weight_like(source):
         return False
-    x = exported.as_float().reshape(-1).astype(np.float64)
-    y = source.as_float().reshape(-1).astype(np.float64)
-    with np.errstate(all="ignore"):
-        if is_variance(source):
-            options = [np.sqrt(y), *(np.sqrt(y + e) for e in EPSILONS), *(np.sqrt(y) + e for e in EPSILONS)]
-        else:
-            options = [y, *(y + e for e in EPSILONS)]
-        return any(_close(x, o, tolerance) or _close(x, 1 / o, tolerance) for o in options)
+    x, y = exported.as_float().reshape(-1), source.as_float().reshape(-1)
+    with np.errstate(all="ignore"):  # most are ruled out by their first element
+        return all(_is_std(x[:n], y[:n], tolerance, variance=is_variance(source)) for n in (1, x.size))
 
 
-def _close(x: Array, y: Array, tolerance: float) -> bool:
-    return bool(np.all(np.abs(x - y) <= tolerance * np.abs(y)))
-
-
-def cosine(a: Weight, b: Weight) -> float | None:
-    """Return the cosine between two tensors' values, the better of as they are and transposed; None where undefined."""
-    x = a.as_float().reshape(squeezed(a.shape))
-    y = b.as_float().reshape(squeezed(b.shape))
-    found = [_cosine(x, z) for z in ((y, y.T) if y.ndim == 2 else (y,)) if z.shape == x.shape]
-    defined = [c for c in found if c is not None]
-    return max(defined) if defined else None
-
-
-def _cosine(x: Array, y: Array) -> float | None:
-    dot = xx = yy = 0.0
-    x, y = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(y).reshape(-1)
-    for i in range(0, x.size, BLOCK):
-        u, v = x[i : i + BLOCK].astype(np.float64), y[i : i + BLOCK].astype(np.float64)
-        dot, xx, yy = dot + float(u @ v), xx + float(u @ u), yy + float(v @ v)
-    if not (0 < xx < np.inf and 0 < yy < np.inf):
-        return None
-    return max(-1.0, min(1.0, dot / float(np.sqrt(xx) * np.sqrt(yy))))
+def _is_std(x: Array, y: Array, tolerance: float, *, variance: bool) -> bool:
+    x, y, added = x.astype(np.float64), y.astype(np.float64), np.array((0.0, *EPSILONS))[:, None]
+    made = np.concatenate([np.sqrt(y + added), np.sqrt(y) + added]) if variance else y + added
+    made = np.concatenate([made, 1 / made])
+    return bool((np.abs(x - made) <= tolerance * np.abs(made)).all(axis=1).any())

@@ -108,19 +108,28 @@ class Folds:
 
     # a normalizer's constants ----------------------------------------------------------------------------------------
 
+    @cached_property
+    def _deviations(self) -> frozenset[str]:
+        return frozenset(w.name for w in self._pool.weights if _is_deviation(w))
+
     def _statistic(self, exported: Weight) -> str | None:
         if exported.size > MAX_STATISTICS or exported.dtype not in STATISTICS_CLOSE:
             return None
-        fitting = [w for w in self._pool.of_shape(exported) if w.statistics or _DEVIATION.search(w.name)]
+        fitting = [w for w in self._pool.of_shape(exported) if w.name in self._deviations]
         for source in sorted(fitting, key=is_variance):  # a deviation, where both are kept, is what was folded
-            if is_folded_std(exported, source):
+            if is_folded_std(exported, source) or (_is_deviation(exported) and is_folded_std(source, exported)):
                 return source.name
-        values = numbers_of(exported)
+        values, tolerance = numbers_of(exported).reshape(-1), STATISTICS_CLOSE[exported.dtype]
         for a, b in _siblings(fitting):
-            x, y = numbers_of(a), numbers_of(b)
-            if any(_close(values, made, STATISTICS_CLOSE[exported.dtype], each=True) for made in _of_two(x, y)):
+            x, y = numbers_of(a).reshape(-1), numbers_of(b).reshape(-1)
+            # Most are ruled out by their first element.
+            if all(_is_of_two(values[:n], x[:n], y[:n], tolerance) for n in (1, values.size)):
                 return f"{a.name} and {b.name}"
         return None
+
+
+def _is_deviation(weight: Weight) -> bool:
+    return weight.statistics or _DEVIATION.search(weight.name) is not None
 
 
 def _siblings(statistics: list[Weight]) -> Iterator[tuple[Weight, Weight]]:
@@ -133,13 +142,17 @@ def _siblings(statistics: list[Weight]) -> Iterator[tuple[Weight, Weight]]:
             yield from ((a, b) for b in group[:MAX_SIBLINGS] if b is not a)
 
 
-def _of_two(x: Array, y: Array) -> Iterator[Array]:
-    """Yield what normalizers make of two statistics: ranges (max - min), their halves and inverses, mean / std."""
+def _is_of_two(values: Array, x: Array, y: Array, tolerance: float) -> bool:
+    """Whether values are what normalizers make of two statistics.
+
+    Ranges (max - min), their halves and inverses, offsets, mean / std, the middle.
+    """
+    eps = np.array((0.0, *EPSILONS))[:, None]
     with np.errstate(all="ignore"):
-        for eps in (0.0, *EPSILONS):
-            span = x - y + eps
-            yield from (span, span / 2, 2 / span, 1 / span, -x / (y + eps), -2 * y / span - 1, -y / span)
-        yield (x + y) / 2
+        span = x - y + eps
+        made = [span, span / 2, 2 / span, 1 / span, -x / (y + eps), -2 * y / span - 1, -y / span, (x + y)[None] / 2]
+        close = [(np.abs(values - m) <= tolerance * np.abs(m)).all(axis=1).any() for m in made]
+    return any(close) and bool(np.isfinite(values).all())
 
 
 def weight_norms(weights: Mapping[str, Weight]) -> Iterator[Weight]:
@@ -181,11 +194,3 @@ def adapters(weights: Mapping[str, Weight]) -> Iterator[tuple[str, Weight, Weigh
             and squeezed(base.shape) == (b.shape[0], a.shape[1])
         ):
             yield stem, base, a, b
-
-
-def _close(x: Array, y: Array, tolerance: float, *, each: bool = False) -> bool:
-    """Whether two arrays agree, to ``tolerance`` of the largest element or, with ``each``, of every single one."""
-    if x.shape != y.shape or not np.isfinite(x).all():
-        return False
-    size = np.abs(y) if each else np.abs(y).max(initial=0.0)
-    return bool((np.abs(x - y) <= tolerance * size).all())

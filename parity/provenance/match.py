@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from parity.artifact import Artifact
 from parity.checkpoint.checkpoint import read_checkpoint
 from parity.finding import Finding
+from parity.provenance.compare_weights import is_informative
 from parity.provenance.evaluated import evaluated_tree, not_evaluated
 from parity.provenance.find import Asked, Found
-from parity.provenance.informative import why_silent
 from parity.provenance.origin import Candidate, Trace, candidates_of, speaking
 from parity.provenance.relation import Relation
 from parity.provenance.source import GRAPHS, WHOLE, Source, source_of
@@ -97,9 +97,9 @@ class WeightMatch:
         return f"{counted}; {listed} {verb}" + (f" ({', '.join(cosines)})" if cosines else "")
 
     def finding(self) -> Finding | None:
-        """Return the outcome as a finding; None where all weights match."""
+        """Return the outcome as a finding; None where all match."""
         if self.total and self.matched == self.total:
-            return None
+            return self._other_normalizer()
         gone = self.matched == 0 and self.total > 0
         return Finding(
             "WEIGHT001" if self.total else "WEIGHT003",
@@ -110,12 +110,30 @@ class WeightMatch:
                 "matched": self.matched,
                 "rounded": self.rounded,
                 "total": self.total,
-                "unmatched": [{"exported": f.exported, "source": f.source, "cosine": f.cosine} for f in self.unmatched],
+                "unmatched": _evidence(self.unmatched),
             },
             remedy="export again from the checkpoint that is meant"
             if gone
             else "look at how these weights were exported",
         )
+
+    def _other_normalizer(self) -> Finding | None:
+        """The weights of one run with the statistics of another. A normalizer on one side only is WEIGHT004's."""
+        others = [f for f in self.statistics if f.how is None and f.source is not None]
+        if not others:
+            return None
+        return Finding(
+            "WEIGHT005",
+            "error",
+            f"{self.one_sentence}.",
+            where=others[0].exported,
+            evidence={"constants": _evidence(others)},
+            remedy="find out which statistics the weights were trained with, and export with those",
+        )
+
+
+def _evidence(found: Sequence[Found]) -> list[dict[str, Any]]:
+    return [{"exported": f.exported, "source": f.source, "cosine": f.cosine} for f in found]
 
 
 def _computed(weights: Sequence[Found]) -> str:
@@ -171,7 +189,7 @@ def match_evaluated(exported: Source, trained: Source) -> WeightMatch:
 
 
 def _any_weight(source: Source) -> bool:
-    return any(not w.statistics and why_silent(w) is None for w in source.checkpoint.weights.values())
+    return any(not w.statistics and is_informative(w) for w in source.checkpoint.weights.values())
 
 
 def _weights_and_statistics(questions: Sequence[Asked], of: Candidate) -> tuple[tuple[Found, ...], tuple[Found, ...]]:

@@ -159,7 +159,7 @@ def candidates_of(questions: Sequence[Asked], source: Source, *, many: bool = Fa
     with np.errstate(all="ignore"):  # weights may hold anything, and what is not finite matches nothing
         for tree, weights in sets.items():
             outcome = relate(questions, Pool(weights))
-            found.append(Candidate(source, tree, outcome, _unused(source, tree, outcome)))
+            found.append(Candidate(source, tree, outcome, _unused(source, tree, questions, outcome)))
         if len(sets) > 1 and all(c.outcome.relation != "MATCH" for c in found):
             together = tuple(sets) if many else _side_by_side(found)
             if together:
@@ -196,12 +196,13 @@ def _same_network(a: Candidate, b: Candidate) -> bool:
     return bool((used[0] ^ used[1]) & common)
 
 
-def _unused(source: Source, tree: str, outcome: Outcome) -> tuple[str, ...]:
+def _unused(source: Source, tree: str, questions: Sequence[Asked], outcome: Outcome) -> tuple[str, ...]:
     """Return the names of the set's statistics, if it has any that tell something and none of them was found.
 
-    Where the weights are others, so is the normalizer, and nothing is said.
+    Where the weights are others, so is the normalizer, and nothing is said; nor where the exported file has another.
     """
-    if outcome.relation not in ("MATCH", "PARTIAL"):
+    found = zip(questions, outcome.found, strict=True)
+    if outcome.relation not in ("MATCH", "PARTIAL") or any(q.weight.statistics and f.how is None for q, f in found):
         return ()
     statistics = [w for w in source.statistics(tree) if why_silent(w) is None]
     used = " ".join(f.source or "" for f in outcome.found if f.how is not None)

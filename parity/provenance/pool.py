@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROBES = 8
 COARSEST = 2.0**-7  # relative, of an element after rounding to bfloat16 (half a step is 2^-9 of a power of two)
-FAINT = 1e-7  # what float16 makes zero of
+FAINT = 1.2e-7  # what float16 makes zero of, or what a converter makes of it
 MAX_AXES_PERMUTED = 5
 Key = tuple[int, ...]
 

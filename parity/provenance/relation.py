@@ -112,10 +112,12 @@ class _Nearest:
         for weight in map(held, rebuilt):
             self._rebuilt.setdefault(tuple(sorted(weight.shape)), []).append(weight)
         self._pool = pool
-        self._options: dict[tuple[int, ...], tuple[list[Weight], Array]] = {}
+        self._options: dict[tuple[tuple[int, ...], bool], tuple[list[Weight], Array]] = {}
 
     def of(self, what: Asked) -> Found:
         """Return the nearest by cosine; no source where none has the exported tensor's shape.
+
+        A normalizer's statistics are near to statistics only, weights to weights.
 
         Where several have it, the nearest is chosen on every other element and measured on the rest: the best of many
         unrelated ones looks better than it is on the elements that it was chosen by.
@@ -133,14 +135,15 @@ class _Nearest:
 
     def _of_shape(self, exported: Weight) -> tuple[list[Weight], Array]:
         """Return what may be near a tensor of this shape, in its shape, and a sample of each ``(N, elements)``."""
-        shape = exported.shape
-        if shape not in self._options:
+        shape, key = exported.shape, (exported.shape, exported.statistics)
+        if key not in self._options:
             sources = [w for w in self._pool.of_shape(exported) if w.quantization is None]
+            sources = [w for w in sources if w.statistics == exported.statistics]
             sources += self._rebuilt.get(tuple(sorted(shape)), [])
             options = [v for w in sources[:MAX_TRIED] for v in views(w, shape)]
             samples = np.stack([_unit(_sample(o)) for o in options]) if len(options) > 1 else np.empty((0, 0))
-            self._options[shape] = options, samples
-        return self._options[shape]
+            self._options[key] = options, samples
+        return self._options[key]
 
 
 def _sample(weight: Weight) -> Array:

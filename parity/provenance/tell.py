@@ -30,17 +30,18 @@ def verdict_of(best: Candidate) -> Verdict:
 
 def sentence(found: Trace) -> str:
     """Return the outcome in one sentence, such as ``Made from a.ckpt (step 25,000), from `ema_model`; ...``."""
-    best = found.best
-    parts = [_first(best), *_asides(found)]
+    parts = [_first(found), *_asides(found)]
     return "; ".join(parts) + "."
 
 
-def _first(best: Candidate) -> str:
-    o, where = best.outcome, place(best)
+def _first(found: Trace) -> str:
+    o, where = found.best.outcome, place(found.best)
     if o.relation == "MATCH":
         return f"Made from {where}"
     if o.relation == "PARTIAL":
-        return f"{o.matched + o.folded} of {o.total} tensors are from {where}; not from there: {_named(o)}"
+        exported = found.exported.checkpoint.weights
+        apart = ", its normalizer's" if all(exported[f.exported].statistics for f in o.missing) else ""
+        return f"{o.matched + o.folded} of {o.total} tensors are from {where}; not from there: {_named(o)}{apart}"
     if o.relation == "STALE":
         return f"No given checkpoint matches; this is another state of {where} (cosine {_short(o.cosine)})"
     if o.relation == "FOREIGN":

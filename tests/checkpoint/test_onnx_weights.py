@@ -192,6 +192,39 @@ def test_quantized_weights_mean_numbers(tmp_path: Path) -> None:
     assert found["q"].as_float().tolist() == [[-64, 0, 254], [0.5, 2, 6]]
 
 
+SCALES = np.array([0.5, 1], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("op", "scale", "attributes", "expected"),
+    [
+        ("QGemm", SCALES, {"transB": 1}, [[-64, 0, 63.5], [1, 2, 3]]),
+        ("QGemm", np.array([0.5, 1, 2], np.float32), {}, [[-64, 0, 254], [0.5, 2, 6]]),
+        ("DequantizeLinear", SCALES, {"axis": 0}, [[-64, 0, 63.5], [1, 2, 3]]),
+        ("DequantizeLinear", np.array([[0.5, 1], [2, 3]], np.float32), {"block_size": 2}, [[-64, 0, 127], [2, 4, 9]]),
+        ("QGemm", SCALES, {}, None),
+    ],
+)
+def test_quantized_along_another_axis_in_blocks_or_not_to_be_read(
+    tmp_path: Path, op: str, scale: np.ndarray, attributes: dict[str, int], expected: list[list[float]] | None
+) -> None:
+    q = np.array([[-128, 0, 127], [1, 2, 3]], np.int8)
+    before = ["x", "xs", "xz"] if op == "QGemm" else []
+    node = helper.make_node(op, [*before, "q", "s", "z"], ["y"], **attributes)
+    constants = {"q": q, "s": scale, "z": np.zeros(scale.shape, np.int8)}
+    initializers = [numpy_helper.from_array(a, n) for n, a in constants.items()]
+    graph = helper.make_graph([node], "g", [], [helper.make_tensor_value_info("y", 1, None)], initializers)
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    weight = read_onnx_weights(tmp_path / "m.onnx")["q"]
+    if expected is None:
+        with pytest.raises(
+            ArtifactError, match=r"integers of shape \[2, 3\] with scales or zero points of shape \[2\]"
+        ):
+            weight.as_float()
+    else:
+        assert weight.as_float().tolist() == expected
+
+
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", ["pairs/ur10_reach_pass/policy.onnx", "pairs/ogre_15af4916_pass/policy.onnx"])
 def test_damage_is_refused_or_harmless(corpus: Path, tmp_path: Path, name: str) -> None:

@@ -68,6 +68,12 @@ def test_a_constant_output_of_another_checkpoint_is_another_checkpoint() -> None
     assert likely_cause(static_findings(*PLAIN, match(8, 8)), [constant]) == "the output is constant"
 
 
+def test_another_normalizer_in_one_line() -> None:
+    other = WeightMatch(match(8, 8).weights, (Found("mean", None, "normalizer._mean", 0.9),))
+    cause = likely_cause(static_findings(*PLAIN, other), [])
+    assert cause == "8 of 8 weights match; 1 of the normalizer's constants differ"
+
+
 def test_the_few_weights_that_differ_are_named() -> None:
     cause = likely_cause(static_findings(*PLAIN, match(6, 8)), [])
     assert cause is not None

@@ -124,14 +124,6 @@ def test_training_checkpoints_of_rsl_rl(corpus: Path) -> None:
         assert other.matched == 0
 
 
-@pytest.mark.corpus
-def test_eras_of_lerobot_hold_the_same_weights(corpus: Path) -> None:
-    for name in ("act_envstate", "dp_pusht_2cam_bn_h64"):
-        eras = ("made/lerobot-0.3.3-legacy", "made/lerobot-0.6.1")
-        found = match_sides(*(recognize(corpus / era / name) for era in eras))
-        assert found.matched == found.total > 50
-
-
 A = RNG.standard_normal((6, 4)).astype(np.float32)
 B = RNG.standard_normal((6, 4)).astype(np.float32)
 V = RNG.standard_normal(6).astype(np.float32)
@@ -236,6 +228,35 @@ def test_another_architecture_is_said() -> None:
     assert match_weights(weights({"a": A}), {}).matched == 0
 
 
+def test_a_reference_that_holds_no_weights_is_no_other_architecture() -> None:
+    found = match_weights(weights({"a": A}), weights({"zero": np.zeros((6, 4), np.float32)}))
+    assert (found.total, found.one_sentence) == (0, "the other file holds no weights that could be compared")
+    assert getattr(found.finding(), "code", None) == "WEIGHT003"
+
+
+def test_a_normalizer_is_no_partner_that_another_architecture_has() -> None:
+    arrays = {f"w{i}": RNG.standard_normal(6).astype(np.float32) for i in range(3)}
+    source = weights({"s": B[:, :3]}) | weights({"normalizer._mean": V}, statistics=True)
+    assert match_weights(weights(arrays), source).one_sentence == "0 of 3 weights match: another architecture"
+
+
+def test_what_a_training_needs_beside_the_policy_is_not_missed_in_a_graph(tmp_path: Path) -> None:
+    """Counted from the graph, whichever side it is: a checkpoint holds a critic, and may be the candidate."""
+    from onnx import TensorProto, helper, numpy_helper, save_model
+
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "policy",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+        [numpy_helper.from_array(A, "w")],
+    )
+    save_model(helper.make_model(graph), str(tmp_path / "policy.onnx"))
+    np.savez(tmp_path / "run.npz", actor=A, critic=B)
+    files = [recognize(tmp_path / n) for n in ("policy.onnx", "run.npz")]
+    assert {match_sides(*f).one_sentence for f in (files, files[::-1])} == {"1 of 1 weights match"}
+
+
 def test_counted_from_the_exported_side() -> None:
     found = match_weights(weights({"a": A}), weights({"a": A, "critic": B, "more": V}))
     assert (found.matched, found.total) == (1, 1)
@@ -249,6 +270,11 @@ def test_a_normalizer_is_no_weight_and_no_partner_of_one() -> None:
     moved = weights({"normalizer._mean": V + 1}, statistics=True)
     found = match_weights({**moved, **weights({"a": A})}, {**mean, **weights({"a": A})})
     assert found.one_sentence == "1 of 1 weights match; 1 of the normalizer's constants differ"
+    finding = found.finding()
+    assert finding is not None
+    assert (finding.code, finding.severity, finding.where) == ("WEIGHT005", "error", "normalizer._mean")
+    none = match_weights({**moved, **weights({"a": A})}, weights({"a": A}))
+    assert none.finding() is None  # a normalizer on one side is another finding's
 
 
 def test_recurrent_layers_and_batch_norm_of_a_real_export(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from parity.artifact import recognize
 from parity.cli import main
+from parity.provenance.match import match_sides
 from parity.provenance.origin import Trace, trace
 from parity.provenance.relation import STALE_COSINE
 from parity.provenance.tell import findings_of, sentence
@@ -126,6 +128,26 @@ def test_a_stripped_normalizer_is_named(corpus: Path) -> None:
 
 
 @pytest.mark.corpus
+def test_the_normalizer_of_another_run_is_not_said_to_be_missing(corpus: Path, tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(corpus / "pairs/ogre_15af4916_pass/policy.onnx"))
+    for tensor in model.graph.initializer:
+        if tensor.name in ("normalizer._mean", "onnx::Div_24"):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 1.5, tensor.name))
+    onnx.save(model, str(tmp_path / "policy.onnx"))
+    checkpoint = corpus / "pairs/ogre_15af4916_pass/policy.pt"
+    found = trace(tmp_path / "policy.onnx", [checkpoint])
+    assert found.best.outcome.relation == "PARTIAL"
+    assert "not from there: normalizer._mean, onnx::Div_24, its normalizer's" in sentence(found)
+    assert "PROV009" not in said(found)
+    match = match_sides(recognize(checkpoint), recognize(tmp_path / "policy.onnx"))
+    assert match.one_sentence == "8 of 8 weights match; 2 of the normalizer's constants differ"
+    assert getattr(match.finding(), "code", None) == "WEIGHT005"
+
+
+@pytest.mark.corpus
 def test_unreadable_files(corpus: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     right = corpus / "pairs/booster_t1_ckpt10000_pass/model_10000.pth"
     broken = tmp_path / "model_20000.pth"
@@ -141,3 +163,14 @@ def test_unreadable_files(corpus: Path, capsys: pytest.CaptureFixture[str], tmp_
         assert "Traceback" not in captured.err
     assert main(["provenance", str(missing), str(right)]) == 2
     assert "go2_diyleg_walk_policy.onnx.data" in capsys.readouterr().err
+
+
+@pytest.mark.corpus
+def test_an_om_file_is_refused_with_what_to_give_instead(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    om, checkpoint = corpus / "om/ddnet_out.om", corpus / "pairs/ur10_reach_pass/policy.pt"
+    for arguments in ((om, checkpoint), (checkpoint, om)):
+        assert main(["provenance", *map(str, arguments)]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "the weights inside OM files are not read yet" in said.err
+        assert "give the ONNX file that atc compiled" in said.err

@@ -157,6 +157,19 @@ def test_bfloat16_as_stored() -> None:
     assert (found.relation, found.rounded) == ("MATCH", 2)
 
 
+def test_float16_of_converters_that_let_nothing_become_zero() -> None:
+    """onnxruntime.transformers.float16 puts the least float16 number in the place of what would be 0."""
+    w = model(5, 16, 1)["l0.linear.weight"]
+    w.reshape(-1)[:6] = (1e-9, -1e-9, 4e-8, -7e-8, 0.0, 2e-8)
+    for least in (np.float32(5.96e-8), np.float32(1e-7)):
+        small = (w != 0) & (np.abs(w) < least)
+        half = np.where(small, np.copysign(least, w), w).astype(np.float16)
+        found = related(weights({"w": half, "widened": half.astype(np.float32)}), {"w": w})
+        assert (found.relation, found.rounded) == ("MATCH", 2)
+        half.reshape(-1)[9] = 0
+        assert related(weights({"w": half}), {"w": w}).relation != "MATCH"
+
+
 def test_a_merged_adapter() -> None:
     rng = np.random.default_rng(6)
     base, a, b = (rng.standard_normal(s).astype(np.float32) for s in ((32, 24), (4, 24), (32, 4)))
