@@ -59,7 +59,7 @@ def check_stats(
         *possible_findings(subject, {str(f.evidence["named"]) for f in values}),
         *divisor_findings(subject),
         *mode_findings(subject, formulas or {}),
-        *image_findings(subject),
+        *image_findings(subject, data),
         *side_findings(subject, formulas or {}),
     ]
     if contract is not None:

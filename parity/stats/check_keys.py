@@ -70,6 +70,8 @@ def _feature(
             yield _incomplete(feature, found, mode, missing)
         return
     near = meant_for(feature.key, orphans) or meant_for(feature.name, orphans)
+    if near is None and feature.type == "VISUAL":
+        near = _shortened(feature.key, orphans)
     place = subject.stats.path.name
     if near is not None:
         yield Finding(
@@ -142,6 +144,13 @@ def _prefixed(key: str, name: str) -> bool:
         or key.endswith((f"/{name}", f".buffer.{name}"))
         or (key.endswith(f".{name}") and not key.startswith(("observation.", "next.")))
     )
+
+
+def _shortened(name: str, keys: Iterable[str]) -> str | None:
+    """Return the one key that lacks the end of a camera's name, or has more of one: ``images`` for ``images.wrist``."""
+    wanted = _plain(name)
+    fitting = [k for k in keys if wanted.startswith(f"{_plain(k)}_") or _plain(k).startswith(f"{wanted}_")]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _orphans(subject: Subject, claimed: set[str]) -> Iterator[Finding]:
