@@ -8,6 +8,7 @@ import numpy as np
 
 from parity.finding import Finding
 from parity.stats.model import FeatureStats, NormStats
+from parity.stats.names import by_name, canonical
 from parity.stats.subject import Entry, Subject
 
 BYTES = "STATS027"
@@ -24,10 +25,11 @@ def image_findings(subject: Subject, data: NormStats | None = None) -> Iterator[
         subject: the statistics.
         data: of images as the policy is given them, recomputed or stored; where there is none they lie on 0 to 1.
     """
+    given_as = {} if data is None else by_name(data)
     for entry in subject.distinct():
         if not entry.is_image:
             continue
-        given = None if data is None else data.features.get(entry.name)
+        given = given_as.get(canonical(entry.name))
         arrives = None if given is None else _largest(given, "MIN_MAX")
         largest = _largest(entry.stats, entry.mode)
         if largest is not None and largest > UNIT and not (arrives is not None and arrives > UNIT):
@@ -38,8 +40,9 @@ def image_findings(subject: Subject, data: NormStats | None = None) -> Iterator[
 
 def _given_bytes(subject: Subject, data: NormStats) -> Iterator[Finding]:
     """Yield cameras that give 0 to 255 to a policy that takes 0 to 1: with no mode, or with statistics on 0 to 1."""
+    given_as = by_name(data)
     for feature in subject.declared:
-        given = data.features.get(feature.name)
+        given = given_as.get(canonical(feature.name))
         arrives = None if given is None or feature.type != "VISUAL" else _largest(given, "MIN_MAX")
         if arrives is None or arrives <= UNIT:
             continue
