@@ -19,6 +19,7 @@ from parity.release.batches import Batches, batches_of, is_batch
 from parity.release.config import CasesTable, Config, ContractTable, InputTable
 from parity.release.facts import Facts
 from parity.release.names import budgeted, refuse_unknown
+from parity.release.normalization import Surveying, surveying
 from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
@@ -43,6 +44,7 @@ class Prepared:
     """A release that is ready to run: sides, the contract they share, adapters, cases and the plan.
 
     ``batches`` are the batch cases: only candidates that take batches run them. ``weighing``: whose weights are asked.
+    ``surveying``: whose normalization statistics.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class Prepared:
     findings: list[Finding] = field(default_factory=list)
     worst_evaluations: int = 0
     weighing: Weighing = field(default_factory=Weighing)
+    surveying: Surveying = field(default_factory=Surveying)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -132,8 +135,8 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     kept = min(WORST_KEPT, worst)
     plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers)
     findings += more + made
-    asked = weighing(config, root)
-    return Prepared(root, reference, candidates, contract, adapters, cases, plan, batches, findings, worst, asked)
+    asked = (weighing(config, root), surveying(config, root))
+    return Prepared(root, reference, candidates, contract, adapters, cases, plan, batches, findings, worst, *asked)
 
 
 def _no_search() -> Finding:

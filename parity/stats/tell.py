@@ -87,7 +87,14 @@ def words_of(comparison: Comparison, *, turned: bool = False) -> str:
     place = f"dimension {worst.index[0]}" if len(worst.index) == 1 else f"element {list(worst.index)}"
     how = {"low": "what becomes -1", "high": "what becomes 1"}.get(worst.statistic, worst.statistic)
     first, second = (worst.b, worst.a) if turned else (worst.a, worst.b)
-    return f"{how} of {place} is {first:.5g} and {second:.5g}, {worst.gap:.2g} of the range apart"
+    return f"{how} of {place} is {first:.5g} and {second:.5g}, {in_ranges(worst.gap)} apart"
+
+
+def in_ranges(gap: float) -> str:
+    """Return a gap in words: a part of the range, or how many times the range."""
+    return (
+        f"{gap:.2g} of the range" if gap < 1 else f"{gap:,.3g} times the range" if gap < 1e3 else "far over the range"
+    )
 
 
 def pair_json(found: Agreement, pair: Pair) -> dict[str, Any]:
