@@ -49,3 +49,8 @@ def count_of(count: Array | None) -> int | None:
         return None
     first = float(count.reshape(-1)[0])
     return int(first) if (count == first).all() and 0 <= first < 2**63 else None
+
+
+def unbatched(array: Array) -> Array:
+    """Return statistics without the axis of one sample that some formats store: ``(1, D)`` and ``(1, C, 1, 1)``."""
+    return array[0] if array.ndim in (2, 4) and array.shape[0] == 1 else array

@@ -18,6 +18,7 @@ from parity.artifact import Artifact
 from parity.contract.text import load_json
 from parity.errors import ArtifactError
 from parity.stats.feature import features_of
+from parity.stats.gr00t import MODALITY, by_modality
 from parity.stats.json_features import is_features, statistics_in
 from parity.stats.lerobot_episodes import is_episodes_stats, pooled_lines, pooled_tables
 from parity.stats.model import NormStats
@@ -40,7 +41,7 @@ class _Reader:
             return _meta(path) is not None
         if artifact.kind == "json":
             return is_episodes_stats(path) or _is_stats(path)
-        return artifact.kind in ("safetensors", "checkpoint") and path.name in _V1
+        return artifact.kind in ("safetensors", "checkpoint") and path.name.endswith(_V1)
 
     def read(self, artifact: Artifact) -> tuple[NormStats, ...]:
         path = artifact.path
@@ -49,7 +50,8 @@ class _Reader:
             return () if meta is None else tuple(_of_meta(path, meta))
         if artifact.kind == "json":
             return (_episodes(path, path) if is_episodes_stats(path) else _json(path, path),)
-        return (_tensors(path, path),)
+        found = _tensors(path, path)
+        return (found,) if found.features else ()
 
 
 def _meta(folder: Path) -> Path | None:
@@ -80,8 +82,10 @@ def _of_meta(folder: Path, meta: Path) -> Iterator[NormStats]:
     if (meta / TABLES).is_dir() and (tables := _tables(meta / TABLES, folder, optional=bool(found))) is not None:
         found.append(tables)
     found += [_json(path, folder) for path in sorted(meta.glob("relative_*stats*.json"))]
+    if found and found[0].kind == KIND and (meta / MODALITY).is_file():
+        found.append(by_modality(found[0], meta / MODALITY))
     for i, one in enumerate(found):
-        name = one.facts["file"]
+        name = one.facts.get("cut_by", one.facts["file"])
         label = str(folder) if i == 0 and one.kind == KIND else f"{folder} [{name}]"
         yield replace(one, label=label, facts={**facts, **one.facts})
 

@@ -12,6 +12,7 @@ from parity.checkpoint.weight import Weight
 from parity.checkpoint.weights import read_weights
 from parity.contract.ranges import MAX_ELEMENTS, Statistics, from_names
 from parity.errors import ArtifactError
+from parity.stats.feature import unbatched
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -29,7 +30,7 @@ def tensor_statistics(source: Artifact | Path, name: str) -> dict[str, Statistic
     weights = read_weights(source)
     read = reading(weights, name)
     dotted = {".".join(n.rpartition("/")[::2]) if _SLASHED.search(n) else n: n for n in weights}
-    return from_names(dotted, lambda n: read(dotted[n]), name)
+    return from_names(dotted, lambda n: unbatched(read(dotted[n])), name)
 
 
 def reading(weights: Mapping[str, Weight], where: str) -> Callable[[str], Array]:
