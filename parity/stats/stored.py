@@ -18,6 +18,7 @@ UNCOVERED = "STATS082"
 EXPECTED: Mapping[str, float] = {"q01": 0.02, "q10": 0.2}  # what lies outside by definition, by the lower end
 MORE = 0.05  # of the values; real quantiles of a real set leave 2 % outside, averaged ones were seen to leave 40 %
 WIDE = 4.0  # std on either side of the mean, where a mode has no ends of its own
+SHOWN = ("min", "q01", "q99", "max")
 LISTED = 64  # dimensions of a row
 
 
@@ -56,14 +57,20 @@ def rows(sources: Sequence[Source], data: Source, shares: Mapping[str, Shares]) 
                     "statistics": both,
                     "stored": [_listed(stored[n]) for n in both],
                     "recomputed": [_listed(again[n]) for n in both],
-                    **_covered(stored, source.modes[name], shares.get(name)),
+                    **_covered(stored, again, source.modes[name], shares.get(name)),
                 }
 
 
-def _covered(stored: Mapping[str, Array], mode: str | None, share: Shares | None) -> dict[str, Any]:
-    """Return the ends that a source's range has, which share of the values lies outside, and what share is expected."""
+def _covered(
+    stored: Mapping[str, Array], again: Mapping[str, Array], mode: str | None, share: Shares | None
+) -> dict[str, Any]:
+    """Return how a source's range covers the data.
+
+    ``ends`` names what becomes -1 and 1, ``range`` is where they lie, ``outside`` the share of the values that lies
+    outside and ``expected`` what should, ``normalized`` where the data's own statistics come to lie.
+    """
     named = ends_of(stored, mode)
-    empty = {"ends": None, "range": None, "outside": None, "expected": None}
+    empty = {"ends": None, "range": None, "outside": None, "expected": None, "normalized": None}
     if named is None or share is None:
         return empty
     names, low, high = named
@@ -78,7 +85,16 @@ def _covered(stored: Mapping[str, Array], mode: str | None, share: Shares | None
         "range": [_listed(low), _listed(high)],
         "outside": parts[:LISTED],
         "expected": EXPECTED.get(names[0], 0.0),
+        "normalized": _normalized(again, low, high),
     }
+
+
+def _normalized(again: Mapping[str, Array], low: Array, high: Array) -> dict[str, list[Any]]:
+    with np.errstate(all="ignore"):
+        found = {
+            n: 2.0 * (again[n] - low) / (high - low) - 1.0 for n in SHOWN if again.get(n, low[:0]).shape == low.shape
+        }
+    return {n: _listed(v) for n, v in found.items()}
 
 
 def ends_of(stored: Mapping[str, Array], mode: str | None) -> tuple[tuple[str, str], Array, Array] | None:
