@@ -238,7 +238,18 @@ class Dataset:
 
     def _wanted(self, names: Sequence[str] | None) -> tuple[str, ...]:
         wanted = self.arrays if names is None else tuple(names)
-        for name in wanted:
+        self.check(wanted)
+        if not wanted:
+            raise UsageError(f"{self.path}: no feature is kept as an array, so there is nothing to read")
+        return wanted
+
+    def check(self, names: Sequence[str]) -> None:
+        """Make sure that features can be read.
+
+        Raises:
+            UsageError: there is no such feature, or it is not kept as an array.
+        """
+        for name in names:
             feature = self.features.get(name)
             if feature is None:
                 near = difflib.get_close_matches(name, self.features, 1)
@@ -248,9 +259,6 @@ class Dataset:
                 )
             if feature.storage != "array":
                 raise UsageError(f"{self.path}: {name!r} is kept as {feature.storage}, which is not read here")
-        if not wanted:
-            raise UsageError(f"{self.path}: no feature is kept as an array, so there is nothing to read")
-        return wanted
 
 
 def block_rows(features: Sequence[Feature]) -> int:
