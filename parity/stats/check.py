@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from parity.contract import read_contract
 from parity.contract.model import Contract
+from parity.errors import ParityError
 from parity.finding import Finding, by_severity
 from parity.stats.check_divisor import divisor_findings
 from parity.stats.check_images import backbone_findings, image_findings
@@ -59,7 +61,7 @@ def check_stats(
         *possible_findings(subject, {str(f.evidence["named"]) for f in values}),
         *divisor_findings(subject),
         *mode_findings(subject, formulas or {}),
-        *image_findings(subject),
+        *image_findings(subject, data),
         *side_findings(subject, formulas or {}),
     ]
     if contract is not None:
@@ -71,6 +73,14 @@ def check_stats(
     if graph is not None:
         found += twice_findings(subject, graph)
     return tuple(by_severity([*not_said(stats.findings, found), *found]))
+
+
+def contract_of(stats: NormStats) -> Contract | None:
+    """Return the contract of the policy folder that the statistics were read from; None where there is none to read."""
+    try:
+        return read_contract(stats.path) if stats.path.is_dir() else None
+    except ParityError:
+        return None
 
 
 def subject_of(stats: NormStats, contract: Contract | None = None) -> Subject:

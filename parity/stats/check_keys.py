@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from parity.contract.lerobot_processor import STATE_FILE_MISSING
-from parity.finding import Finding
+from parity.finding import Finding, Severity
 from parity.stats.model import Declared, FeatureStats
+from parity.stats.names import spelling
 from parity.stats.subject import LISTED, READ, Subject, is_metadata
 
 MISSING = "STATS001"
@@ -17,6 +17,7 @@ ORPHANS = "STATS004"
 METADATA = "STATS005"
 
 PROCESSORS = "lerobot_processor"
+LOUD = frozenset({"diffusion_policy"})  # these fail where statistics are missing, and normalize nothing in silence
 
 
 def key_findings(subject: Subject) -> Iterator[Finding]:
@@ -67,16 +68,19 @@ def _feature(
     if found is not None:
         missing = [name for name in READ.get(mode, ()) if name not in found.values]
         if missing:
-            yield _incomplete(feature, found, mode, missing)
+            yield _incomplete(feature, found, mode, missing, loud=subject.stats.era in LOUD)
         return
+    severity: Severity = "warning" if subject.stats.era in LOUD else "error"
+    happens = "its framework fails when it runs" if subject.stats.era in LOUD else "silently the identity"
     near = meant_for(feature.key, orphans) or meant_for(feature.name, orphans)
+    if near is None and feature.type == "VISUAL":
+        near = _shortened(feature.key, orphans)
     place = subject.stats.path.name
     if near is not None:
         yield Finding(
             OTHER_NAME,
-            "error",
-            f"{feature.name} is to be normalized by {mode}, but its statistics are stored under {near!r}: silently the "
-            "identity",
+            severity,
+            f"{feature.name} is to be normalized by {mode}, but its statistics are stored under {near!r}: {happens}",
             where=feature.name,
             detail=f"Its framework looks it up under {feature.key!r} and finds nothing.",
             evidence={"feature": feature.name, "looked_up": feature.key, "stored": near, "mode": mode, "file": place},
@@ -86,8 +90,8 @@ def _feature(
         return
     yield Finding(
         MISSING,
-        "error",
-        f"{feature.name} is to be normalized by {mode}, but there are no statistics for it: silently the identity",
+        severity,
+        f"{feature.name} is to be normalized by {mode}, but there are no statistics for it: {happens}",
         where=feature.name,
         evidence={
             "feature": feature.name,
@@ -100,10 +104,10 @@ def _feature(
     )
 
 
-def _incomplete(feature: Declared, found: FeatureStats, mode: str, missing: list[str]) -> Finding:
+def _incomplete(feature: Declared, found: FeatureStats, mode: str, missing: list[str], *, loud: bool) -> Finding:
     return Finding(
         INCOMPLETE,
-        "error",
+        "warning" if loud else "error",
         f"{feature.name} is to be normalized by {mode}, which reads {' and '.join(READ[mode])}; there is "
         f"{', '.join(found.values) or 'nothing'}",
         where=feature.name,
@@ -113,35 +117,22 @@ def _incomplete(feature: Declared, found: FeatureStats, mode: str, missing: list
 
 
 def meant_for(name: str, keys: Iterable[str]) -> str | None:
-    """Return the one key that was meant for this feature: other punctuation, case, number or a prefix; else None."""
-    for spell in (_plain, _bare):
-        wanted = spell(name)
-        fitting = [key for key in keys if spell(key) == wanted or (spell is _plain and _prefixed(key, name))]
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
-            return None
-    return None
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _bare(name: str) -> str:
-    """Return the name without what frameworks put before it: ``observation.images.top`` is ``top``."""
-    tail = re.sub(r"^(observations?|obs)_(?=.)", "", _plain(name))
-    return re.sub(r"^images?_(?=.)", "", tail).removesuffix("s")
+    """Return the one key that was meant for a feature: another spelling, or a dataset's name before it; else None."""
+    wanted = spelling(name)
+    fitting = [key for key in keys if spelling(key) == wanted or _prefixed(key, name)]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _prefixed(key: str, name: str) -> bool:
-    """Whether a key is a feature's under the name of a dataset: ``so100.buffer.action``, ``robot/action``."""
-    plain, wanted = _plain(key), _plain(name)
-    return (
-        plain.endswith(f"buffer_{wanted}")
-        or key.endswith((f"/{name}", f".buffer.{name}"))
-        or (key.endswith(f".{name}") and not key.startswith(("observation.", "next.")))
-    )
+    """Whether a key is a feature's under another name before it: ``robot/action``, ``so100.action``."""
+    return key.endswith(f"/{name}") or (key.endswith(f".{name}") and not key.startswith(("observation.", "next.")))
+
+
+def _shortened(name: str, keys: Iterable[str]) -> str | None:
+    """Return the one key that lacks the end of a camera's name, or has more of one: ``images`` for ``images.wrist``."""
+    wanted = spelling(name)
+    fitting = [k for k in keys if wanted.startswith(f"{spelling(k)}_") or spelling(k).startswith(f"{wanted}_")]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _orphans(subject: Subject, claimed: set[str]) -> Iterator[Finding]:

@@ -102,7 +102,7 @@ def _too_small(entry: Entry) -> Iterator[Finding]:
     if extremes is not None and extremes[0].shape == mean.shape:
         spread = extremes[1] - extremes[0]
         parts = [np.maximum(part - BINS * spread, 0.0) for part in parts]
-        if (n := entry.stats.count) and not entry.is_image:  # of a camera the count is that of images, not of pixels
+        if (n := entry.stats.count) and mean.ndim < 3:  # of a camera the count is that of images, not of pixels
             parts.append(spread / np.sqrt(2.0 * n))
     least = np.max(parts, axis=0) if parts else np.zeros_like(std)
     lost = np.sqrt(64 * EPS32) * np.abs(mean)  # cancellation may leave nothing of a small spread

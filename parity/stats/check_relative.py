@@ -14,7 +14,8 @@ import numpy as np
 
 from parity.finding import Finding
 from parity.stats.model import FeatureStats, NormStats
-from parity.stats.subject import Entry, Subject, is_action
+from parity.stats.names import by_name, canonical
+from parity.stats.subject import Entry, Subject
 
 ABSOLUTE = "STATS032"
 STEPS_LOST = "STATS033"
@@ -87,9 +88,9 @@ def _middles(entry: Entry) -> tuple[Any, Any] | None:
 
 def chunk_findings(subject: Subject, data: NormStats) -> Iterator[Finding]:
     """Yield actions whose statistics have one row for all steps where ``data`` has one for each of the chunk."""
-    per_step = {k: v for k, v in data.features.items() if is_action(k) and _rows(v) > 1}
+    per_step = {k: v for k, v in by_name(data).items() if _rows(v) > 1}
     for entry in subject.distinct():
-        other = per_step.get(entry.stats.name)
+        other = per_step.get(canonical(entry.name))
         if other is None or _rows(entry.stats) > 1 or entry.mode == "IDENTITY":
             continue
         yield Finding(

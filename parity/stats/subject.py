@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parity.finding import Finding, Severity
+from parity.stats import names
 from parity.stats.model import Declared, FeatureStats, NormStats
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ READ: Mapping[str, tuple[str, ...]] = {
 }
 """Which statistics a mode reads. A mode that is not here is not known."""
 
-METADATA = frozenset({"episode_index", "frame_index", "timestamp", "index", "task_index", "discount", "annotation"})
-_METADATA_PREFIX = ("next.", "next/", "annotation.", "annotation/")
+METADATA = names.METADATA | {"discount", "annotation"}
+_METADATA_PREFIX = ("next.", "annotation.")
 _ACTION = re.compile(r"(^|[./_])actions?($|[./])")
 _IMAGE = re.compile(r"(^|[./_])(images?|rgb|depth|cam|camera|video)\d*($|[./_])", re.IGNORECASE)
 
@@ -92,7 +93,7 @@ class Entry:
 
 def is_metadata(name: str) -> bool:
     """Whether a column of this name counts rows, or tells of the episode, and is never a policy's feature."""
-    tail = name.removeprefix("observation.").removeprefix("observation/").lower()
+    tail = names.canonical(name).removeprefix("observation.").lower()
     return tail in METADATA or tail.startswith(_METADATA_PREFIX)
 
 
