@@ -40,7 +40,7 @@ class _Reader:
         if artifact.kind not in ("checkpoint", "torchscript", "pt2"):
             return False
         try:
-            return bool(running_normalizers(read_checkpoint(artifact).weights))
+            return bool(running_normalizers(read_checkpoint(artifact).weights, bare=artifact.kind != "checkpoint"))
         except ArtifactError:
             return False
 
@@ -50,28 +50,32 @@ class _Reader:
         ours = checkpoint.layout.startswith("rsl_rl")
         epsilons = module_epsilons(path) if artifact.kind == "torchscript" else {}
         features: dict[str, FeatureStats] = {}
-        found = running_normalizers(checkpoint.weights)
-        for prefix in found:
+        found = running_normalizers(checkpoint.weights, bare=artifact.kind != "checkpoint")
+        for prefix, names in found.items():
             name = _observation(prefix, features)
             eps = epsilons.get(prefix, EPS if ours else None)
-            features[name] = _feature(name, prefix, checkpoint.weights, path, eps)
+            features[name] = _feature(name, names, checkpoint.weights, path, eps)
         facts: dict[str, Any] = {"layout": checkpoint.layout}
         if checkpoint.step is not None:
             facts["step"] = checkpoint.step
         kind = "rsl_rl" if ours else checkpoint.layout.replace(" ", "_")
-        plain = all(not is_variance for _, _, is_variance in found.values())
+        plain = all(mean.endswith("_mean") and not is_variance for mean, _, is_variance in found.values())
         return (NormStats(path, str(path), kind, features, ERA if plain else None, facts=facts),)
 
 
-def running_normalizers(weights: Mapping[str, Weight]) -> dict[str, tuple[str, str, bool]]:
+Names = tuple[str, str, bool]  # mean, spread, and whether that is a variance
+
+
+def running_normalizers(weights: Mapping[str, Weight], *, bare: bool) -> dict[str, Names]:
     """Return (mean, spread, whether that is a variance) of each normalizer by what stands before their names.
 
-    BatchNorm's statistics, and those a normalizer of another format holds, are none.
+    BatchNorm's statistics, and those a normalizer of another format holds, are none; with ``bare`` a policy's own
+    ``obs_mean`` and ``obs_std`` are one.
     """
-    found: dict[str, tuple[str, str, bool]] = {}
+    found: dict[str, Names] = {}
     for name, mean in weights.items():
         prefix, _, last = name.rpartition(".")
-        if prefix in found or not (mean.statistics or last.startswith("obs_")) or "params_dict" in prefix:
+        if prefix in found or not (mean.statistics or (bare and last == "obs_mean")) or "params_dict" in prefix:
             continue
         for mean_name, spread_name, is_variance in PAIRS:
             spread = weights.get(f"{prefix}.{spread_name}" if prefix else spread_name)
@@ -96,11 +100,12 @@ def _observation(prefix: str, taken: Mapping[str, FeatureStats]) -> str:
     return prefix if name in taken else name
 
 
-def _feature(name: str, prefix: str, weights: Mapping[str, Weight], path: Path, eps: float | None) -> FeatureStats:
+def _feature(name: str, names: Names, weights: Mapping[str, Weight], path: Path, eps: float | None) -> FeatureStats:
     import numpy as np
 
     read = reading(weights, str(path))
-    mean_name, spread_name, is_variance = running_normalizers(weights)[prefix]
+    mean_name, spread_name, is_variance = names
+    prefix = mean_name.rpartition(".")[0]
     spread = unbatched(read(spread_name))
     with np.errstate(invalid="ignore"):
         std: Array = np.sqrt(spread) if is_variance else spread
