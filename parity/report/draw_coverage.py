@@ -21,7 +21,7 @@ _WIDTH = 5.6
 def draw_coverage(row: Mapping[str, Any], outside: Sequence[float], key: str, words: str) -> Markup | None:
     """Return the picture of one feature of one source, None where it cannot be told where its values come to lie.
 
-    A bar holds the middle 98 % of the data, a line all of it, both in normalized units; the share outside stands beside.
+    A bar holds the middle 98 % of the data, a line all of it, both normalized; beside them stands the share outside.
     """
     found = row.get("normalized")
     if not isinstance(found, Mapping) or not outside:

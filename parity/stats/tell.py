@@ -38,7 +38,9 @@ def _features(found: Agreement) -> Iterator[Finding]:
         wrong = [p for p in apart if _with_data(found, p)]
         if wrong:
             yield _wrong(found, name, wrong)
-        if between := [p for p in apart if p not in wrong]:
+        told = {i for p in wrong for i in (p.a, p.b)}
+        # What is not as the data conflicts with what is: said once.
+        if between := [p for p in apart if p not in wrong and len(told & {p.a, p.b}) != 1]:
             yield _apart(found, name, CONFLICT, between)
         if drifted := [p for p in mine if p.comparison.verdict == "DRIFT"]:
             yield _apart(found, name, DRIFT, drifted)
