@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from parity.release.gateway import Gateway
 
+JUDGED = {"comparison", "candidate_verdict", "weights_verdict", "normalization_verdict"}
 KEY: pytest.StashKey[Gateway] = pytest.StashKey()
 
 
@@ -60,7 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test per plan entry, and one per candidate."""
     gateway = metafunc.config.stash.get(KEY, None)
     if gateway is None:
-        if {"comparison", "candidate_verdict", "weights_verdict"} & set(metafunc.fixturenames):
+        if JUDGED & set(metafunc.fixturenames):
             raise pytest.Collector.CollectError("nothing is judged: say which release with --parity parity.toml")
         return
     if "comparison" in metafunc.fixturenames:
@@ -72,13 +73,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "weights_verdict" in metafunc.fixturenames:
         names = gateway.weighed
         metafunc.parametrize("weights_verdict", names, ids=list(names), indirect=True)
+    if "normalization_verdict" in metafunc.fixturenames:
+        labels = gateway.statistics
+        metafunc.parametrize("normalization_verdict", labels, ids=[ascii(n)[1:-1] for n in labels], indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the question whose weights these are where the release does not ask it: it is not skipped."""
+    """Leave out the questions whose weights and statistics these are where the release does not ask: not skipped."""
     gateway = config.stash.get(KEY, None)
-    if gateway is not None and not gateway.weighed:
-        items[:] = [i for i in items if "weights_verdict" not in getattr(i, "fixturenames", ())]
+    if gateway is None:
+        return
+    asked = {"weights_verdict": gateway.weighed, "normalization_verdict": gateway.statistics}
+    left_out = {name for name, about in asked.items() if not about}
+    items[:] = [i for i in items if not left_out & set(getattr(i, "fixturenames", ()))]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -110,6 +117,12 @@ def candidate_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
 def weights_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The verdict on whose weights one candidate holds, with its reasons."""
     return request.config.stash[KEY].weights(request.param)
+
+
+@pytest.fixture
+def normalization_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The verdict on one source of normalization statistics, with its reasons."""
+    return request.config.stash[KEY].normalization(request.param)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

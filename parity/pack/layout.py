@@ -17,6 +17,7 @@ from parity.artifact import files_of, is_factory, recognize
 from parity.contract.siblings import EXPORT_FOLDERS, siblings
 from parity.errors import UsageError
 from parity.finding import Finding
+from parity.stats.choose import SEPARATOR, split
 
 NOT_PACKED = "PACK004"
 FOLDER = "artifacts"
@@ -108,12 +109,20 @@ def lay_out(data: Mapping[str, Any], root: Path) -> Layout:
         cases["inputs"] = layout.artifact(cases["inputs"])
     stats = layout.data.get("stats", {})
     if stats.get("sources"):
-        stats["sources"] = [layout.artifact(s) for s in stats["sources"]]
-    dataset = layout.data.get("replay", {}).get("dataset")
-    if dataset:
-        layout.left(dataset, "recorded episodes stay where they are")
-        layout.data["replay"]["dataset"] = str((root / Path(dataset).expanduser()).resolve())
+        stats["sources"] = [_source(layout, s) for s in stats["sources"]]
+    for table in (layout.data.get("replay", {}), stats):
+        if table.get("dataset"):
+            layout.left(table["dataset"], "recorded episodes stay where they are")
+            table["dataset"] = str((root / Path(table["dataset"]).expanduser()).resolve())
     return layout
+
+
+def _source(layout: Layout, source: str) -> str:
+    """Plan to copy a source of statistics, and return how it is named in the packed folder: with the set of it."""
+    if (layout.root / Path(source).expanduser()).exists():
+        return layout.artifact(source)
+    path, name = split(source)
+    return layout.artifact(path) if name is None else f"{layout.artifact(path)}{SEPARATOR}{name}"
 
 
 def _side(layout: Layout, table: dict[str, Any]) -> None:

@@ -129,7 +129,16 @@ class ContractTable(Table):
 
 
 class StatsTable(Table):
-    sources: list[str] = []
+    """Sources of normalization statistics that are to agree, and a dataset to compute them again from."""
+
+    sources: list[Annotated[str, Field(min_length=1)]] = []
+    dataset: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> StatsTable:
+        if not self.sources and self.dataset is None:
+            raise ValueError('names no source: give sources = ["dp_model", "data/pusht"], or leave it out')
+        return self
 
 
 class ReplayTable(Table):
@@ -163,7 +172,7 @@ class Config(Table):
     budgets: dict[str, dict[str, BudgetTable]] = {}
     adapter: dict[str, dict[str, Any]] = {}
     contract: ContractTable = ContractTable()
-    stats: StatsTable = StatsTable()
+    stats: StatsTable | None = None
     replay: ReplayTable = ReplayTable()
     weights: WeightsTable | None = None
     waiver: list[WaiverTable] = []

@@ -19,6 +19,7 @@ import numpy as np
 from parity.errors import ArtifactError, ParityError
 from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
+from parity.release.normalization import look
 from parity.release.prepare import Prepared
 from parity.release.recordings import link_recording
 from parity.release.settle import settle
@@ -81,6 +82,7 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
                     if prepared.worst_evaluations:
                         _search(prepared, lives)
                 _weigh_all(prepared, opened)
+            _survey(prepared, lives[0].facts)
         except KeyboardInterrupt:
             _interrupted(sides, lives, folder)
         except BaseException:  # told to end: what waits for a policy must not wait any longer
@@ -162,6 +164,13 @@ def _weigh_all(prepared: Prepared, lives: Sequence[Live]) -> None:
             started = time.perf_counter()
             live.facts.weights = weigh(live.side, prepared.weighing.checkpoints)
             live.facts.seconds["weights"] = time.perf_counter() - started
+
+
+def _survey(prepared: Prepared, facts: Facts) -> None:
+    if prepared.surveying.asked:
+        started = time.perf_counter()
+        facts.stats = look(prepared.surveying)
+        facts.seconds["stats"] = time.perf_counter() - started
 
 
 def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report | None) -> None:

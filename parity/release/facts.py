@@ -26,6 +26,7 @@ class Facts:
         completed: number of cases that ran.
         outputs: names of what it gave, in the contract's words.
         weights: whose weights it holds, as `parity provenance --json` has it, where ``[weights]`` asks for it.
+        stats: of the reference alone: what `parity stats --json` says of the release's ``[stats]``, where it has any.
         seconds: where time went; never part of the report.
     """
 
@@ -41,6 +42,7 @@ class Facts:
     completed: int = 0
     outputs: list[str] = field(default_factory=list)
     weights: Mapping[str, Any] | None = None
+    stats: Mapping[str, Any] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     calls: int = 0
 
@@ -76,6 +78,7 @@ class Facts:
             "completed": self.completed,
             "outputs": list(self.outputs),
             **({} if self.weights is None else {"weights": dict(self.weights)}),
+            **({} if self.stats is None else {"stats": dict(self.stats)}),
         }
 
     @classmethod

@@ -14,6 +14,7 @@ from parity.release.execute import execute
 from parity.release.facts import Facts
 from parity.release.judge import judge
 from parity.release.measure import Evidence, Measured, measure
+from parity.release.normalization import concerned, verdict_on
 from parity.release.plan import Entry, Plan
 from parity.release.prepare import Prepared, prepare
 from parity.release.saved import append_measured, load_evidence, measure_all, save_facts
@@ -66,6 +67,11 @@ class Gateway:
         """Names of the candidates whose weights are judged."""
         return () if self._toml is None else tuple(name for name, f in self.facts.items() if f.weights is not None)
 
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Labels of the sources whose normalization statistics are judged."""
+        return () if self._toml is None else concerned(self.facts["reference"])
+
     def note_selected(self, entries: list[Entry]) -> None:
         """Write down which entries were selected, for the run that judges them."""
         note = self.folder / f"collected-{self._worker}.json"
@@ -95,6 +101,10 @@ class Gateway:
         unjudged = any(f["code"] == UNJUDGED for f in against)
         verdict = Verdict.NOT_JUDGED if unjudged else Verdict.FAIL if against else Verdict.PASS
         return {"verdict": verdict.value, "reasons": [f["title"] for f in against]}
+
+    def normalization(self, label: str) -> dict[str, Any]:
+        """Return the verdict on one source of normalization statistics, and the reasons."""
+        return verdict_on(label, self._report["findings"])
 
     @cached_property
     def _release(self) -> tuple[Prepared, Config]:

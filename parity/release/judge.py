@@ -18,6 +18,7 @@ from parity.release.config import BudgetTable, Config, WaiverTable
 from parity.release.decide import Terms, decide
 from parity.release.facts import Facts
 from parity.release.measure import Measured
+from parity.release.normalization import normalization_findings
 from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
 from parity.release.refused import refusal_of
@@ -29,7 +30,9 @@ from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
 
 SCHEMA = 1
+LEFT_OUT = ("environment", "stats")  # of a side's facts: told in places of their own
 LIBRARIES = ("numpy", "scipy", "onnx", "onnxruntime", "torch", "openvino", "h5py")
+TOLD = ("sources", "matrix", "agreement", "recomputed")  # of a survey of statistics; its findings stand with the others
 NEVER_WAIVED = ("DIFF002", "DIFF003", "DIFF004", "DIFF005")
 FAULTS: Mapping[str, tuple[str, str]] = {
     "budget": ("DIFF001", "over budget"),
@@ -101,6 +104,7 @@ def judge(
     for row in rows:
         row["where"] = place_of(row, prepared.contract.output(row["output"]))
     findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan), *gate.nothing_planned(prepared.plan)]
+    findings += normalization_findings(prepared.surveying, facts["reference"])
     for side in prepared.candidates:
         own = [r for r in rows if r["candidate"] == side.name]
         more = _candidate_findings(prepared, config, side.name, facts, own, classes[side.name])
@@ -235,7 +239,7 @@ def _report(
     rows: list[Measured],
     measures: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    plan = prepared.plan
+    plan, stats = prepared.plan, facts["reference"].stats
     return {
         "schema": SCHEMA,
         "verdict": "NOT_JUDGED",
@@ -269,9 +273,10 @@ def _report(
             t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements), "units": t.units}
             for t in prepared.contract.outputs
         },
-        "facts": {name: {k: v for k, v in f.as_json().items() if k != "environment"} for name, f in facts.items()},
+        "facts": {n: {k: v for k, v in f.as_json().items() if k not in LEFT_OUT} for n, f in facts.items()},
         "comparisons": rows,
         "measures": measures,
+        **({"stats": {k: v for k, v in stats.items() if k in TOLD}} if stats and "problem" not in stats else {}),
         "findings": [],
         "waivers": [w.model_dump(mode="json") for w in config.waiver],
     }

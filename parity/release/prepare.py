@@ -20,6 +20,7 @@ from parity.release.config import CasesTable, Config, ContractTable, InputTable
 from parity.release.configured import files_json, with_files
 from parity.release.facts import Facts
 from parity.release.names import budgeted, refuse_unknown
+from parity.release.normalization import Surveying, surveying
 from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
@@ -45,6 +46,7 @@ class Prepared:
 
     ``batches`` are the batch cases: only candidates that take batches run them. ``weighing``: whose weights are asked.
     ``configured``: the artifact entries of the configurations that the user named.
+    ``surveying``: whose normalization statistics.
     """
 
     root: Path
@@ -59,6 +61,7 @@ class Prepared:
     worst_evaluations: int = 0
     weighing: Weighing = field(default_factory=Weighing)
     configured: list[dict[str, Any]] = field(default_factory=list)
+    surveying: Surveying = field(default_factory=Surveying)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -136,10 +139,20 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     kept = min(WORST_KEPT, worst)
     plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers)
     findings += told + more + made
-    asked = weighing(config, root)
-    files = files_json(config.contract.files, root)
     return Prepared(
-        root, reference, candidates, contract, adapters, cases, plan, batches, findings, worst, asked, files
+        root,
+        reference,
+        candidates,
+        contract,
+        adapters,
+        cases,
+        plan,
+        batches,
+        findings,
+        worst,
+        weighing=weighing(config, root),
+        surveying=surveying(config, root),
+        configured=files_json(config.contract.files, root),
     )
 
 

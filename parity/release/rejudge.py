@@ -16,6 +16,8 @@ from parity.release.exhibits_again import still_true
 from parity.release.intact import check_intact
 from parity.release.judge import all_budgets, at_policy_level, budgets_of, conclude, difference_findings
 from parity.release.names import budgeted, refuse_unknown
+from parity.release.normalization import UNJUDGED
+from parity.release.normalization import unjudged as statistics_unjudged
 from parity.release.physical import in_graph_numbers
 from parity.release.weights import unjudged
 
@@ -64,6 +66,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
         kept += gate.unplanned(fresh["facts"]["reference"].get("outputs", ()), list(outputs), name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
     kept += _unweighed(config, fresh, names)
+    kept += _unsurveyed(config, fresh, kept)
     if "exhibits" in fresh:
         fresh["exhibits"] = still_true(fresh["exhibits"], before, fresh["comparisons"])
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
@@ -78,6 +81,13 @@ def _unweighed(config: Config, report: Mapping[str, Any], names: Sequence[str]) 
     """Return a finding for each candidate whose weights are to be judged and were not asked for when it ran."""
     wanted = [] if config.weights is None else config.weights.candidates or names
     return [unjudged(n, "the report was made without [weights]") for n in wanted if "weights" not in report["facts"][n]]
+
+
+def _unsurveyed(config: Config, report: Mapping[str, Any], kept: Sequence[Finding]) -> list[Finding]:
+    """Return a finding where statistics are to be judged that were not asked for when it ran."""
+    asked = config.stats is not None and "stats" not in report
+    said = any(f.code == UNJUDGED for f in kept)
+    return [statistics_unjudged("the report was made without [stats]")] if asked and not said else []
 
 
 def _measured(row: Mapping[str, Any], units: str | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from parity.report.figures import ABSENT, number, pairs, short, show, times
 from parity.report.first_screen import sides_of
 from parity.report.pictures import outputs_shown
 from parity.report.rows import table
+from parity.report.statistics import statistics_shown
 from parity.report.text import clean
 from parity.report.view import (
     VERDICT_WORDS,
@@ -112,6 +113,7 @@ def page(report: Entry) -> dict[str, Any]:
         "findings": [_finding(f) for f in findings_of(report)],
         "waived": [_finding(f) for f in findings_of(report, waived=True)],
         "exhibits": outputs_shown(report),
+        "statistics": statistics_shown(report),
         "table": table(ordered, notes),
         "script": script,
         "script_hash": f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",

@@ -10,10 +10,11 @@ import numpy as np
 
 from parity.stats.gap import Comparison, compare
 from parity.stats.model import FeatureStats, NormStats
-from parity.stats.names import canonical
+from parity.stats.names import canonical, names_of
+from parity.stats.names import is_metadata as is_index
 
 # Columns that count rows or tell of the reward: no policy takes them, and they differ from one recording to the next.
-METADATA = frozenset({"episode_index", "frame_index", "timestamp", "index", "task_index", "discount", "success"})
+METADATA = frozenset({"discount", "success", "reward", "done"})
 RELATIVE = "relative_actions"  # of actions relative to the state: comparable among themselves only
 RANK = ("SAME", "DRIFT", "CONFLICT")
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -86,11 +87,11 @@ def as_source(stats: NormStats) -> Source:
 
     Where the way in and the way out are stored apart, an action is what comes out and all else what goes in.
     """
-    known = {d.key: d.name for d in stats.declared}
+    names = names_of(stats)
     features: dict[str, FeatureStats] = {}
     for table in (stats.outputs, stats.features):
         for key, found in table.items():
-            name = canonical(known.get(key, key))
+            name = names[key]
             apart = table is stats.outputs and key in stats.features and not is_action(name)
             if name not in features and not apart and not is_metadata(name):
                 features[name] = found
@@ -106,7 +107,7 @@ def is_action(name: str) -> bool:
 
 def is_metadata(name: str) -> bool:
     """Whether a canonical name is of a column that counts rows or tells of the reward."""
-    return name in METADATA or name.startswith(("next.", "annotation."))
+    return is_index(name) or name in METADATA or name.startswith(("next.", "annotation."))
 
 
 def agree(sources: Sequence[NormStats], report: Callable[[int, int], None] | None = None) -> Agreement:

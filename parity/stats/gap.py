@@ -83,7 +83,7 @@ def compare(a: FeatureStats, b: FeatureStats, modes: tuple[str | None, str | Non
         b: the feature of the other.
         modes: how each source's policy normalizes it, None where it does not tell.
     """
-    one, two = _flat(a), _flat(b)
+    one, two = flat(a), flat(b)
     shared = [n for n in one if n in two]
     equal = _equal(one, two, [n for n in shared if n not in ("low", "high")])
     known = [m for m in modes if m is not None]
@@ -181,7 +181,7 @@ def _gap(name: str, one: Mapping[str, Array], two: Mapping[str, Array]) -> Gap |
     return Gap(name, place, float(one[name][at]), float(two[name][at]), float(gaps[at]))
 
 
-def _flat(stats: FeatureStats) -> dict[str, Array]:
+def flat(stats: FeatureStats) -> dict[str, Array]:
     """Return the statistics without axes of length 1, float64, and the range that ``scale`` and ``offset`` stand for.
 
     Channels are stored as ``(C, 1, 1)`` by one source and ``(C,)`` by another.

@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from parity.errors import UsageError
+from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding, by_severity
 from parity.stats.agree import MAX_SOURCES, Agreement, Source, agree, worst_of
 from parity.stats.check import check_stats
 from parity.stats.choose import Given, choose, split
+from parity.stats.computed import computed
 from parity.stats.model import FeatureStats, NormStats
 from parity.stats.registry import read_stats
-from parity.stats.tell import NOTHING, agreement_findings, pair_json
+from parity.stats.stored import coverage_findings
+from parity.stats.tell import NOTHING, RECOMPUTED, agreement_findings, pair_json
 from parity.verdict import Verdict
 
 Report = Callable[[str, int, int], None]
@@ -43,14 +45,17 @@ def survey(
     if not sources and dataset is None:
         raise UsageError("no source of statistics was given", remedy="give a policy, a dataset or a statistics file")
     given = _read(sources, report)
-    chosen, findings = choose(given)
+    given += [] if dataset is None else _stored_in(dataset, given)
+    again = None if dataset is None else computed(dataset, given, report)
+    chosen, findings = choose([*given, *([Given((again.recomputed.stats,))] if again else [])])
     if len(chosen) > MAX_SOURCES:
         raise UsageError(f"{len(chosen)} sources of statistics", expected=f"at most {MAX_SOURCES}")
     found = agree(chosen, lambda done, total: report("pairs of sources", done, total) if report else None)
-    data = next((s.stats for s in found.sources if s.data), None)
-    findings += [f for s in chosen for f in checked(s, None if data is s else data)]
-    findings += agreement_findings(found)
-    return document(found, by_severity(findings), strict=strict)
+    data = again.recomputed.stats if again else next((s.stats for s in found.sources if s.data), None)
+    findings += [f for s in chosen if s.kind != RECOMPUTED for f in checked(s, None if data is s else data)]
+    beside = [] if again is None else again.rows(found)
+    findings += [*agreement_findings(found), *coverage_findings(beside), *(again.findings if again else ())]
+    return document(found, by_severity(findings), beside, strict=strict)
 
 
 def _read(sources: Sequence[str], report: Report | None) -> list[Given]:
@@ -68,6 +73,17 @@ def _read(sources: Sequence[str], report: Report | None) -> list[Given]:
     return given
 
 
+def _stored_in(dataset: str, given: Sequence[Given]) -> list[Given]:
+    """Return what a dataset itself stores, as one more source, unless it was given or there is nothing."""
+    place = Path(dataset).resolve()
+    if any(s.path.resolve() == place for g in given for s in g.sets):
+        return []
+    try:
+        return [Given(read_stats(dataset))]
+    except ArtifactError:
+        return []  # its frames are what counts
+
+
 def checked(stats: NormStats, data: NormStats | None = None) -> list[Finding]:
     """Return what is wrong with one source, each finding with the source that it is about.
 
@@ -79,8 +95,10 @@ def checked(stats: NormStats, data: NormStats | None = None) -> list[Finding]:
     return [replace(f, evidence={"source": stats.label, **f.evidence}) for f in found]
 
 
-def document(found: Agreement, findings: Sequence[Finding], *, strict: bool = False) -> dict[str, Any]:
-    """Return the plain data of a survey, with its verdict."""
+def document(
+    found: Agreement, findings: Sequence[Finding], beside: Sequence[Mapping[str, Any]] = (), *, strict: bool = False
+) -> dict[str, Any]:
+    """Return the plain data of a survey, with its verdict; ``beside`` is what is stored beside what the data gives."""
     verdict = verdict_of(findings, strict=strict)
     blocking = ("error", "warning") if strict else ("error",)
     return {
@@ -91,6 +109,7 @@ def document(found: Agreement, findings: Sequence[Finding], *, strict: bool = Fa
         "sources": [source_json(found, i) for i in range(len(found.sources))],
         "matrix": matrix(found),
         "agreement": [pair_json(found, p) for p in found.pairs if p.comparison.verdict],
+        **({"recomputed": list(beside)} if beside else {}),
         "findings": [f.as_json() for f in findings],
     }
 

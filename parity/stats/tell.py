@@ -9,7 +9,7 @@ from parity.finding import Finding, by_severity
 from parity.stats.agree import Agreement, Pair, Taken, worst_of
 from parity.stats.gap import CONFLICT_GAP, SAME_GAP, Comparison
 
-TAKEN, CONFLICT, DRIFT, ODD, ALONE, SHAPES, MODES, UNUSED, NOTHING = (
+TAKEN, CONFLICT, DRIFT, ODD, ALONE, SHAPES, MODES, UNUSED, NOTHING, STORED = (
     "STATS070",
     "STATS071",
     "STATS072",
@@ -19,7 +19,9 @@ TAKEN, CONFLICT, DRIFT, ODD, ALONE, SHAPES, MODES, UNUSED, NOTHING = (
     "STATS076",
     "STATS077",
     "STATS078",
+    "STATS081",
 )
+RECOMPUTED = "recomputed"
 LISTED = 50
 
 
@@ -32,10 +34,16 @@ def agreement_findings(found: Agreement) -> list[Finding]:
 def _features(found: Agreement) -> Iterator[Finding]:
     for name in dict.fromkeys(p.feature for p in found.pairs):
         mine = [p for p in found.pairs if p.feature == name]
-        for code, verdict in ((CONFLICT, "CONFLICT"), (DRIFT, "DRIFT")):
-            apart = [p for p in mine if p.comparison.verdict == verdict]
-            if apart:
-                yield _apart(found, name, code, apart)
+        apart = [p for p in mine if p.comparison.verdict == "CONFLICT"]
+        wrong = [p for p in apart if _with_data(found, p)]
+        if wrong:
+            yield _wrong(found, name, wrong)
+        told = {i for p in wrong for i in (p.a, p.b)}
+        # What is not as the data conflicts with what is: said once.
+        if between := [p for p in apart if p not in wrong and len(told & {p.a, p.b}) != 1]:
+            yield _apart(found, name, CONFLICT, between)
+        if drifted := [p for p in mine if p.comparison.verdict == "DRIFT"]:
+            yield _apart(found, name, DRIFT, drifted)
         yield from _unjudged(found, name, mine)
         yield from _modes(found, name, mine)
         unused = [p for p in mine if (u := p.comparison.unused) and u.gap > CONFLICT_GAP]
@@ -49,7 +57,7 @@ def _unused_gap(pair: Pair) -> float:
 
 def _apart(found: Agreement, name: str, code: str, pairs: Sequence[Pair]) -> Finding:
     """Return the finding that sources differ in a feature, by its widest gap."""
-    pair = max(pairs, key=lambda p: float("inf") if p.comparison.max_gap is None else p.comparison.max_gap)
+    pair = max(pairs, key=_gap)
     a, b = (found.sources[i].label for i in (pair.a, pair.b))
     odd = found.odd.get(name)
     others = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
@@ -76,6 +84,34 @@ def _apart(found: Agreement, name: str, code: str, pairs: Sequence[Pair]) -> Fin
     )
 
 
+def _with_data(found: Agreement, pair: Pair) -> bool:
+    """Whether one of the two was computed from the data itself."""
+    return any(found.sources[i].stats.kind == RECOMPUTED for i in (pair.a, pair.b))
+
+
+def _wrong(found: Agreement, name: str, pairs: Sequence[Pair]) -> Finding:
+    """Return the finding that stored statistics are not those of the data."""
+    pair = max(pairs, key=_gap)
+    turned = found.sources[pair.a].stats.kind == RECOMPUTED
+    label = found.sources[pair.b if turned else pair.a].label
+    others = f" (and {len(pairs) - 1} more sources)" if len(pairs) > 1 else ""
+    said = words_of(pair.comparison, turned=turned)
+    worst = pair.comparison.worst
+    return Finding(
+        STORED,
+        "error",
+        f"The statistics of {name} in {label}{others} are not those of the data: {said}.",
+        where=name if worst is None else f"{name}[{','.join(map(str, worst.index))}]",
+        detail="The second value is computed from the data.",
+        evidence={"pairs": [pair_json(found, p) for p in pairs[:LISTED]], "limit": [SAME_GAP, CONFLICT_GAP]},
+        remedy="compute them again from the frames that the policy was trained on, or give that dataset",
+    )
+
+
+def _gap(pair: Pair) -> float:
+    return float("inf") if pair.comparison.max_gap is None else pair.comparison.max_gap
+
+
 def words_of(comparison: Comparison, *, turned: bool = False) -> str:
     """Return the widest gap in words, such as ``q99 of dimension 6 is 39.25 and 13.59, 0.65 of the range apart``.
 
@@ -87,7 +123,14 @@ def words_of(comparison: Comparison, *, turned: bool = False) -> str:
     place = f"dimension {worst.index[0]}" if len(worst.index) == 1 else f"element {list(worst.index)}"
     how = {"low": "what becomes -1", "high": "what becomes 1"}.get(worst.statistic, worst.statistic)
     first, second = (worst.b, worst.a) if turned else (worst.a, worst.b)
-    return f"{how} of {place} is {first:.5g} and {second:.5g}, {worst.gap:.2g} of the range apart"
+    return f"{how} of {place} is {first:.5g} and {second:.5g}, {in_ranges(worst.gap)} apart"
+
+
+def in_ranges(gap: float) -> str:
+    """Return a gap in words: a part of the range, or how many times the range."""
+    return (
+        f"{gap:.2g} of the range" if gap < 1 else f"{gap:,.3g} times the range" if gap < 1e3 else "far over the range"
+    )
 
 
 def pair_json(found: Agreement, pair: Pair) -> dict[str, Any]:
@@ -165,6 +208,8 @@ def _odd(found: Agreement) -> Iterator[Finding]:
     for i in sorted(set(found.odd.values())):
         names = [n for n, j in found.odd.items() if j == i]
         label = found.sources[i].label
+        if found.sources[i].stats.kind == RECOMPUTED:
+            continue  # the others agree on what is not so
         yield Finding(
             ODD,
             "warning",
