@@ -11,7 +11,7 @@ Sources: rsl_rl 2.3.3, 3.3.0 and 5.5.1 (``modules/actor_critic*.py``, ``models/*
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from typing import Any
@@ -35,10 +35,11 @@ OTHER_NAMES = {
 }
 EPS = 1e-2  # EmpiricalNormalization's, in every version of rsl_rl
 SETS = ("actor_state_dict.", "model_state_dict.", "model.", "state_dict.", "policy.", "")
+SPREADS = ("std", "log_std", "logstd", "distribution.std_param", "distribution.log_std_param")
 MAX_WEIGHTS = 4096
 
 _KNOWN = re.compile(
-    r"^((actor|mlp|critic|rnn\.rnn|memory_[ac]|(actor_|critic_)?obs_normalizer|distribution|rnd\w*)\."
+    r"^((actor|mlp|critic|critic_cnns|rnn\.rnn|memory_[ac]|(actor_|critic_)?obs_normalizer|distribution|rnd\w*)\."
     r"|(std|log_?std)$)"
 )
 _INDEX = re.compile(r"^(\d{1,4})\.weight$")
@@ -48,9 +49,9 @@ _INDEX = re.compile(r"^(\d{1,4})\.weight$")
 class Actor:
     """An actor, rebuilt.
 
-    ``steps`` are done in order by the worker ``torch_rebuilt.py``, which documents them; ``options`` maps what is open
-    to its possible values (one value: settled), ``told`` to who settled it. ``weights`` are the checkpoint's tensors
-    that the steps use, by the name in the file.
+    ``steps`` are done in order by the worker ``torch_rebuilt.py``, which documents them; ``takes`` names the value that
+    each input is to them. ``options`` maps what is open to its possible values (one value: settled), ``told`` to who
+    settled it. ``weights`` are the checkpoint's tensors that the steps use, by the name in the file.
     """
 
     what: str
@@ -61,6 +62,7 @@ class Actor:
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ("x",)
 
     @property
     def open(self) -> dict[str, tuple[Any, ...]]:
@@ -88,12 +90,19 @@ def actor_of(weights: Weights) -> Actor | None:
 
     if not weights or len(weights) > MAX_WEIGHTS:
         return None
-    for prefix in SETS:
-        held = {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
+    for prefix, held in weight_sets(weights):
         found = vision_actor(held) or _flat_actor(held, weights, prefix)
         if found is not None:
             return found
     return classifier(weights)
+
+
+def weight_sets(weights: Weights) -> Iterator[tuple[str, Weights]]:
+    """Yield every prefix under which an actor may lie, and what lies there, by its name without the prefix."""
+    for prefix in SETS:
+        held = {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
+        if held:
+            yield prefix, held
 
 
 def chain(held: Weights, base: str) -> list[tuple[int, Weight]] | None:
@@ -120,6 +129,12 @@ def linear(held: Weights, name: str, *, of: str = "x", into: str = "x") -> dict[
     return {"op": "linear", "name": name, "weights": names, "of": of, "into": into}
 
 
+def layer_weights(held: Weights, name: str) -> dict[str, str]:
+    """Return the tensors of a convolution or a norm, by what they are to it."""
+    parts = ("weight", "bias", "running_mean", "running_var")
+    return {p: held[f"{name}.{p}"].name for p in parts if f"{name}.{p}" in held}
+
+
 def perceptron(held: Weights, base: str, layers: list[tuple[int, Weight]], activation: str) -> list[Step]:
     """Return the steps of an MLP with the option ``activation`` between its layers."""
     steps: list[Step] = []
@@ -142,38 +157,69 @@ def actions_spec(width: int) -> TensorSpec:
 
 def _flat_actor(held: Weights, weights: Weights, prefix: str) -> Actor | None:
     """Return an rsl_rl actor on a flat observation: a normalizer, a recurrent memory, an MLP."""
+    head = head_of(held, prefix)
+    if head is None or not all(known(k) for k in held):
+        return None  # something else takes part: an encoder of images, of a history, of privileged observations
+    memory, observed, recurrent = _memory(held, head.width)
+    if memory is None:
+        return None
+    normalizer = normalizer_of(held, weights, observed)
+    if normalizer is None:
+        return None
+    steps, seen = normalizer
+    options, told = told_of(head, steps)
+    return Actor(
+        ", ".join(p for p in ("observation normalizer" if steps else "", recurrent, head.what) if p),
+        (*steps, *memory, *head.steps),
+        (TensorSpec("obs", ("batch", observed), "float32", "state", range=seen),),
+        (actions_spec(head.actions),),
+        _used(weights, [*steps, *memory, *head.steps]),
+        options,
+        told,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The MLP that gives the mean of each action. ``trainer``: it lies where rsl_rl's trainers put it."""
+
+    what: str
+    steps: tuple[Step, ...]
+    width: int
+    actions: int
+    hidden: tuple[int, ...]
+    trainer: bool
+
+
+def known(name: str) -> bool:
+    """Whether a tensor of this name is part of rsl_rl's actor on a flat observation, or of what lies beside it."""
+    return _KNOWN.match(name) is not None
+
+
+def head_of(held: Weights, prefix: str) -> Head | None:
+    """Return the MLP of an rsl_rl actor; None where there is none, or its last layer gives more than means."""
     base = next((b for b in ("mlp", "actor") if chain(held, b)), "actor")
     layers = chain(held, base)
     if layers is None:
         return None
-    if not all(_KNOWN.match(k) for k in held):
-        return None  # something else takes part: an encoder of images, of a history, of privileged observations
     width, actions = layers[0][1].shape[1], layers[-1][1].shape[0]
-    spread = next((held[n] for n in ("std", "log_std", "logstd", "distribution.std_param") if n in held), None)
+    spread = next((held[n] for n in SPREADS if n in held), None)
     if spread is not None and spread.size != actions:
-        return None  # the last layer gives more than the mean of each action
-    memory, observed, recurrent = _memory(held, width)
-    if memory is None:
         return None
-    normalizer = _normalizer(held, weights, observed)
-    if normalizer is None:
-        return None
-    steps, seen, eps = normalizer
-    options: dict[str, tuple[Any, ...]] = {"activation": ACTIVATIONS} if len(layers) > 1 else {}
+    steps = (*perceptron(held, base, layers, "activation"), {"op": "activate", "name": {"option": "last_activation"}})
     trainer = prefix in ("actor_state_dict.", "model_state_dict.")
-    options["last_activation"] = ("identity",) if trainer else ("identity", "tanh")
-    told = {"last_activation": "rsl_rl, whose actors have none"} if trainer else {}
-    mlp = [*perceptron(held, base, layers, "activation"), {"op": "activate", "name": {"option": "last_activation"}}]
-    what = f"MLP {sizes(layers)}"
-    return Actor(
-        ", ".join(p for p in ("observation normalizer" if steps else "", recurrent, what) if p),
-        (*steps, *memory, *mlp),
-        (TensorSpec("obs", ("batch", observed), "float32", "state", range=seen),),
-        (actions_spec(actions),),
-        _used(weights, [*steps, *memory, *mlp]),
-        {**options, **eps},
-        {**told, **({"eps": "rsl_rl's EmpiricalNormalization"} if eps else {})},
-    )
+    hidden = tuple(w.shape[0] for _, w in layers[:-1])
+    return Head(f"MLP {sizes(layers)}", steps, width, actions, hidden, trainer)
+
+
+def told_of(head: Head, normalizer: list[Step]) -> tuple[dict[str, tuple[Any, ...]], dict[str, str]]:
+    """Return the options of an rsl_rl actor and who settled those that rsl_rl itself settles."""
+    options: dict[str, tuple[Any, ...]] = {"activation": ACTIVATIONS} if head.hidden else {}
+    options["last_activation"] = ("identity",) if head.trainer else ("identity", "tanh")
+    told = {"last_activation": "rsl_rl, whose actors have none"} if head.trainer else {}
+    if normalizer:
+        options["eps"], told["eps"] = (EPS,), "rsl_rl's EmpiricalNormalization"
+    return options, told
 
 
 def _used(weights: Weights, steps: list[Step]) -> dict[str, Weight]:
@@ -205,24 +251,24 @@ def _memory(held: Weights, width: int) -> tuple[list[Step] | None, int, str]:
     return [step], first.shape[1], f"{kind.upper()} of {width}"
 
 
-def _normalizer(
-    held: Weights, weights: Weights, width: int
-) -> tuple[list[Step], Range | None, dict[str, tuple[Any, ...]]] | None:
-    """Return the step of the observation normalizer, the range that it tells, and its epsilon as an option.
+def normalizer_of(held: Weights, weights: Weights, width: int | None) -> tuple[list[Step], Range | None] | None:
+    """Return the step of the observation normalizer, with the option ``eps``, and the range that it tells.
 
-    None where there is a normalizer of something else: it must not be left out in silence.
+    None where there is a normalizer of something else than ``width`` numbers (None: of as many as it has): it must not
+    be left out in silence.
     """
     names = ("actor_obs_normalizer", "obs_normalizer")
     found = next(((held[f"{n}._mean"], held[f"{n}._std"]) for n in names if f"{n}._mean" in held), None)
     if found is None and "obs_norm_state_dict._mean" in weights and "obs_norm_state_dict._std" in weights:
         found = weights["obs_norm_state_dict._mean"], weights["obs_norm_state_dict._std"]  # rsl_rl before 3.0
     if found is None:
-        return [], None, {}
+        return [], None
     mean, std = found
-    if any(w.size != width for w in found):
+    width = mean.size if width is None else width
+    if any(w.shape not in ((width,), (1, width)) for w in found):
         return None
     step = {"op": "normalize", "eps": {"option": "eps"}, "weights": {"mean": mean.name, "std": std.name}}
-    return [step], _range(mean, std), {"eps": (EPS,)}
+    return [step], _range(mean, std)
 
 
 def _range(mean: Weight, std: Weight) -> Range | None:

@@ -7,18 +7,21 @@ rsl_rl and Isaac Lab write ``params/agent.yaml`` beside ``model_*.pt``: ``policy
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from parity.checkpoint.weights import read_weights
 from parity.contract.actor import ACTIVATIONS, OTHER_NAMES, Actor, Step, Weights, actor_of
+from parity.contract.actor_cnn import Told, cnn_actor, shown_by
 from parity.contract.actor_vision import HEAD, vision_actor, with_head
 from parity.contract.siblings import siblings
 from parity.contract.text import load_yaml_lenient
 from parity.errors import ArtifactError, UsageError
 
+GIVABLE = ("activation", "last_activation", "fused_activation", "slope", "eps", "pool")
+JOINS = ("copy", "concat")  # steps that give an MLP its input
 YAML = (".yaml", ".yml")
 GIVEN = "`kwargs` in parity.toml"
 NO_ACTOR = (
@@ -34,18 +37,23 @@ def read_actor(path: Path, kwargs: Mapping[str, Any] | None = None) -> Actor:
         ArtifactError: unreadable, or weights of no actor that parity can rebuild.
         UsageError: a keyword argument that this actor has not, or a value that it cannot take.
     """
-    weights = read_weights(path)
-    actor = actor_of(weights)
+    weights, given, files = read_weights(path), dict(kwargs or {}), list(_networks(path))
+    shown = shown_by(weights)
+    if shown is not None:
+        own = [n for n in files if n.cnn_cfg is not None and n.is_of(shown.head.hidden, shown.head.width)]
+        tables = [Told(n.cnn_cfg, n.file.name) for n in own]
+        actor: Actor | None = cnn_actor(path, shown, given, tables)
+    else:
+        actor = actor_of(weights)
     if actor is None:
         raise ArtifactError(
             f"{path}: a checkpoint whose policy parity cannot rebuild from its weights",
-            expected="an actor of rsl_rl or Isaac Lab (MLP, recurrent), or a VisionActorCritic",
+            expected="an actor of rsl_rl or Isaac Lab (MLP, recurrent, CNN), or a VisionActorCritic",
             remedy=NO_ACTOR,
         )
-    given = dict(kwargs or {})
     actor = _shaped(actor, weights, given, path)
     actor = _from_user(actor, given)
-    return _checked(_from_files(actor, path), path)
+    return _checked(_from_files(actor, path, files), path)
 
 
 def _shaped(actor: Actor, weights: Weights, given: dict[str, Any], path: Path) -> Actor:
@@ -69,8 +77,8 @@ def _from_user(actor: Actor, given: Mapping[str, Any]) -> Actor:
     for name, value in given.items():
         if name in ("strides", "paddings"):
             continue
-        if name not in actor.options or name == "geometry":
-            known = [*(k for k in actor.options if k != "geometry"), "strides", "paddings", "image", "head"]
+        if name not in actor.options or name not in GIVABLE:
+            known = [*(k for k in actor.options if k in GIVABLE), "strides", "paddings", "image", "head", "cnn_cfg"]
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(
@@ -120,8 +128,29 @@ def _geometry(actor: Actor, given: Mapping[str, Any]) -> tuple[tuple[int, ...], 
     return pair[0], pair[1]
 
 
-def _from_files(actor: Actor, path: Path) -> Actor:
-    """Return the actor settled by the first configuration beside the checkpoint that is of this network."""
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """What one configuration beside a checkpoint says of an actor."""
+
+    file: Path
+    data: Mapping[str, Any]
+    table: Mapping[str, Any]
+
+    @property
+    def cnn_cfg(self) -> Any:
+        """What it says of encoders of images; None for nothing."""
+        return self.table.get("cnn_cfg", self.table.get("actor_cnn_cfg"))
+
+    def is_of(self, hidden: Sequence[int], width: int | None = None) -> bool:
+        """Whether its hidden sizes, where it has any, are these; -1 stands for the ``width`` of the MLP's input."""
+        told = self.table.get("actor_hidden_dims", self.table.get("hidden_dims"))
+        if not isinstance(told, list):
+            return True
+        return [width if n == -1 else n for n in told] == list(hidden)
+
+
+def _networks(path: Path) -> Iterator[_Network]:
+    """Yield what the configurations beside a checkpoint say of an actor."""
     for file in siblings(path):
         if file.suffix.lower() not in YAML:
             continue
@@ -130,9 +159,16 @@ def _from_files(actor: Actor, path: Path) -> Actor:
         except ArtifactError:
             continue  # the contract's reading of siblings tells of it
         table = _network(data)
-        if table is None:
-            continue
-        if not _same_sizes(table, actor):
+        if table is not None:
+            yield _Network(file, data, table)
+
+
+def _from_files(actor: Actor, path: Path, networks: Sequence[_Network]) -> Actor:
+    """Return the actor settled by the first configuration beside the checkpoint that is of this network."""
+    layers = [actor.weights[s["weights"]["weight"]] for s in _mlp(actor)]
+    for network in networks:
+        file, table, data = network.file, network.table, network.data
+        if not network.is_of([w.shape[0] for w in layers[:-1]], layers[0].shape[1] if layers else None):
             note = f"{file.name}, beside it, describes another network and was not used"
             actor = replace(actor, notes=(*actor.notes, note))
             continue
@@ -155,23 +191,15 @@ def _network(data: Any) -> Mapping[str, Any] | None:
         return None
     for key in ("actor", "policy"):
         table = data.get(key)
-        if isinstance(table, dict) and isinstance(table.get("activation"), str):
+        if isinstance(table, dict) and (isinstance(table.get("activation"), str) or "cnn_cfg" in table):
             return table
     return None
-
-
-def _same_sizes(table: Mapping[str, Any], actor: Actor) -> bool:
-    told = table.get("actor_hidden_dims", table.get("hidden_dims"))
-    if not isinstance(told, list):
-        return True
-    names = [s["weights"]["weight"] for s in _mlp(actor)]
-    return told == [actor.weights[n].shape[0] for n in names[:-1]]
 
 
 def _mlp(actor: Actor) -> list[Step]:
     """Return the linear steps of the actor's MLP: those after the features, where there are any."""
     steps = list(actor.steps)
-    start = next((i for i, s in enumerate(steps) if s.get("into") == "x" and s["op"] == "copy"), -1) + 1
+    start = next((i for i, s in enumerate(steps) if s.get("into") == "x" and s["op"] in JOINS), -1) + 1
     return [s for s in steps[start:] if s["op"] == "linear" and s.get("into", "x") == "x"]
 
 

@@ -24,6 +24,7 @@ from parity.contract.actor import (
     Weights,
     actions_spec,
     chain,
+    layer_weights,
     linear,
     perceptron,
     sizes,
@@ -126,7 +127,7 @@ def classifier(held: Weights) -> Actor | None:
     steps: list[Step] = []
     for name, _ in convolutions:
         steps.append(
-            {"op": "conv", "name": name, "weights": _named(held, name), "stride": 1, "padding": 0},
+            {"op": "conv", "name": name, "weights": layer_weights(held, name), "stride": 1, "padding": 0},
         )
         steps += [{"op": "activate", "name": {"option": "activation"}}, {"op": "pool", "kind": {"option": "pool"}}]
     steps.append({"op": "flatten"})
@@ -158,11 +159,6 @@ def _layers(held: Weights, rank: int) -> list[tuple[str, Weight]]:
     ]
 
 
-def _named(held: Weights, name: str) -> dict[str, str]:
-    parts = ("weight", "bias", "running_mean", "running_var")
-    return {p: held[f"{name}.{p}"].name for p in parts if f"{name}.{p}" in held}
-
-
 def _convolution(held: Weights, name: str, weight: Weight, i: int) -> list[Step]:
     """Return a convolution with its batch norm, which follows it in a ``Sequential``, and the leaky ReLU."""
     place = _at("image")
@@ -170,7 +166,7 @@ def _convolution(held: Weights, name: str, weight: Weight, i: int) -> list[Step]
         {
             "op": "conv",
             "name": name,
-            "weights": _named(held, name),
+            "weights": layer_weights(held, name),
             "stride": {"option": "geometry", "at": [0, i]},
             "padding": {"option": "geometry", "at": [1, i]},
             **place,
@@ -179,7 +175,7 @@ def _convolution(held: Weights, name: str, weight: Weight, i: int) -> list[Step]
     base, _, index = name.rpartition(".")
     norm = f"{base}.{int(index) + 1}" if index.isdecimal() and base else ""
     if f"{norm}.running_mean" in held and held[f"{norm}.running_mean"].shape == weight.shape[:1]:
-        steps.append({"op": "batch_norm", "name": norm, "weights": _named(held, norm), **place})
+        steps.append({"op": "batch_norm", "name": norm, "weights": layer_weights(held, norm), **place})
     steps.append({"op": "activate", "name": "lrelu", "slope": {"option": "slope"}, **place})
     return steps
 

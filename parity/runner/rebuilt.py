@@ -40,6 +40,8 @@ def rebuilt_request(spec: RunnerSpec, workdir: Path) -> dict[str, Any]:
         "names": names,
         "sha256": sha256,
         "steps": [dict(s) for s in actor.steps],
+        "takes": list(actor.takes),
+        "inputs_taken": [t.name for t in actor.inputs],
         "gives": [o.name if o.name != "actions" else "x" for o in actor.outputs],
         "choices": actor.choices()[:MAX_CHOICES],
         "rebuilt": described(actor),

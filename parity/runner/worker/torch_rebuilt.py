@@ -1,11 +1,14 @@
 """Rebuilds an actor from steps and weights that parity read from a checkpoint. Part of the stand-alone torch worker.
 
-A step is done on named values; ``x`` is the input at first and the actions at last. ``of`` names what it takes and
-``into`` what it makes, both ``x`` where absent:
+A step is done on named values; ``x`` is the (first) input at first and the actions at last. ``of`` names what it takes
+and ``into`` what it makes, both ``x`` where absent:
 
-    linear, conv (stride, padding), batch_norm, lstm and gru (input, hidden, layers): with ``weights``
+    with ``weights``: linear, conv (stride, padding, dilation), batch_norm, layer_norm, lstm, gru (input, hidden, layers)
     normalize (eps): ``(x - mean) / (std + eps)``
-    activate (name, slope of a leaky ReLU), pool (kind), slice (from, to), reshape (shape), flatten, add, copy
+    activate (name, slope of a leaky ReLU), pool (kind), max_pool (3×3, stride 2), global_pool (kind)
+    slice (from, to), reshape (shape), flatten, add, copy, concat (width that it must have)
+
+A padding that is a word (``zeros``, ``reflect``, ``replicate``, ``circular``) is as wide as rsl_rl makes it.
 
 A setting may be ``{"option": name}``, its value that of the choice, with ``at`` as the way into it.
 """
@@ -29,11 +32,11 @@ def load(request: dict[str, Any]) -> Loaded:
 
     with np.load(request["weights"], allow_pickle=False) as file:
         weights = {n: torch.from_numpy(file[f"w{i}"]) for i, n in enumerate(request["names"])}
-    target = module(request["steps"], weights, request["choices"], request["gives"])
+    target = module(request["steps"], weights, request["choices"], request["takes"], request["gives"])
     target.to(request.get("device") or "cpu").eval()
     loaded = Loaded("checkpoint", target)
     loaded.sha256 = request["sha256"]
-    loaded.keywords = ["obs"]
+    loaded.keywords = request["inputs_taken"]
     loaded.positional = True
     loaded.training_flag = "eval"
     loaded.precision = "float32"
@@ -42,7 +45,11 @@ def load(request: dict[str, Any]) -> Loaded:
 
 
 def module(
-    steps: list[dict[str, Any]], weights: dict[str, Any], choices: list[dict[str, Any]], gives: list[str]
+    steps: list[dict[str, Any]],
+    weights: dict[str, Any],
+    choices: list[dict[str, Any]],
+    takes: list[str],
+    gives: list[str],
 ) -> Any:
     """Return the steps as a ``torch.nn.Module``: ``choose(i)`` makes a choice, ``reset()`` forgets its state."""
     import torch
@@ -73,8 +80,8 @@ def module(
                 found = found[i]
             return found
 
-        def forward(self, obs: Any) -> Any:
-            values = {"x": obs}
+        def forward(self, *inputs: Any) -> Any:
+            values = dict(zip(takes, inputs))  # noqa: B905 (Python 3.8)
             for i, step in enumerate(steps):
                 of = step.get("of", "x")
                 taken = [values[n] for n in of] if isinstance(of, list) else [values[of]]
@@ -85,12 +92,15 @@ def module(
         def do(self, i: int, step: dict[str, Any], taken: list[Any]) -> Any:
             op, x = step["op"], taken[0]
             f = torch.nn.functional
-            if op in ("linear", "batch_norm"):
+            if op in ("linear", "batch_norm", "layer_norm"):
                 return self.parts[str(i)](x)
             if op == "conv":
                 layer = self.parts[str(i)]
                 stride, padding = self.setting(step["stride"]), self.setting(step["padding"])
-                return f.conv2d(x, layer.weight, layer.bias, stride=stride, padding=padding)
+                dilation = step.get("dilation", 1)
+                if isinstance(padding, str):
+                    x, padding = _padded(f, x, padding, layer.weight.shape[2], stride, dilation), 0
+                return f.conv2d(x, layer.weight, layer.bias, stride=stride, padding=padding, dilation=dilation)
             if op in ("lstm", "gru"):
                 out, self.memory = self.parts[str(i)](x.unsqueeze(0), self.memory)
                 return out.squeeze(0)
@@ -101,6 +111,10 @@ def module(
                 return _activate(f, self.setting(step["name"]), x, self.setting(step.get("slope", 0.01)))
             if op == "pool":
                 return (f.max_pool2d if self.setting(step["kind"]) == "max" else f.avg_pool2d)(x, 2)
+            if op == "max_pool":
+                return f.max_pool2d(x, 3, 2, 1)
+            if op == "global_pool":
+                return (f.adaptive_max_pool2d if step["kind"] == "max" else f.adaptive_avg_pool2d)(x, 1)
             if op == "slice":
                 return x[:, step["from"] : step["to"]]
             if op == "reshape":
@@ -111,9 +125,34 @@ def module(
                 return taken[0] + taken[1]
             if op == "copy":
                 return x
+            if op == "concat":
+                return _joined(torch, taken, step["width"])
             raise Refused("load", f"no step is called {op!r}")
 
     return Rebuilt()
+
+
+def _padded(f: Any, x: Any, mode: str, kernel: int, stride: int, dilation: int) -> Any:
+    """Return an image with what rsl_rl adds around it (``modules/cnn.py:_compute_padding``)."""
+    wide = []
+    for n in x.shape[:1:-1]:  # columns, then rows, as torch wants them
+        added = -((n + stride - stride * (n // stride) - dilation * (kernel - 1) - 1) // 2)
+        if added < 0:
+            raise Refused("run", f"a kernel of {kernel} and a stride of {stride} on {n} pixels would pad by {added}")
+        wide += [added, added]
+    return f.pad(x, wide, mode="constant" if mode == "zeros" else mode)
+
+
+def _joined(torch: Any, parts: list[Any], width: int) -> Any:
+    """Return observations and features side by side: as many as the MLP takes."""
+    found = sum(p.shape[-1] for p in parts)
+    if found != width:
+        sizes = " + ".join(str(p.shape[-1]) for p in parts)
+        text = (
+            "observations and images make {} = {} features, but the MLP takes {}: an image or encoder of another size"
+        )
+        raise Refused("run", text.format(sizes, found, width))
+    return torch.cat(parts, dim=-1)
 
 
 def _layer(torch: Any, step: dict[str, Any], held: dict[str, Any]) -> Any:
@@ -129,6 +168,8 @@ def _layer(torch: Any, step: dict[str, Any], held: dict[str, Any]) -> Any:
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in held)
     elif op == "conv":
         layer = nn.Conv2d(weight.shape[1], weight.shape[0], tuple(weight.shape[2:]), bias="bias" in held)
+    elif op == "layer_norm":
+        layer = nn.LayerNorm(tuple(weight.shape), bias="bias" in held)
     elif op == "batch_norm":
         layer = nn.BatchNorm2d(held["running_mean"].shape[0], affine="weight" in held)
     else:
