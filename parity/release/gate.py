@@ -139,14 +139,13 @@ def policy_level(outputs: Sequence[str], candidate: str) -> Iterator[Finding]:
 
 def not_yet(config: Config, side: Side) -> Iterator[Finding]:
     """Yield a finding where `parity.toml` asks for what this version does not judge: it is said, not passed over."""
-    asked = [f"pipeline = {side.pipeline!r}"] if side.pipeline else []
-    asked += ["[stats]"] if config.stats.sources else []
+    asked = ["[stats]"] if config.stats.sources else []
     asked += ["[replay]"] if config.replay.dataset else []
     if asked:
         yield Finding(
             "GATE011",
             "warning",
-            f"{', '.join(asked)}: pipelines, statistics and recorded data are not judged by this version.",
+            f"{', '.join(asked)}: statistics and recorded data are not judged by this version.",
             where=side.name,
             remedy="check them by other means before the release",
             candidate=side.name,
