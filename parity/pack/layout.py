@@ -131,9 +131,13 @@ def _side(layout: Layout, table: dict[str, Any]) -> None:
         layout.factory(path)
     elif path:
         table["path"] = layout.artifact(path)
-    for key in ("checkpoint", "pipeline"):
-        if table.get(key):
-            table[key] = layout.artifact(table[key])
+    if table.get("checkpoint"):
+        table["checkpoint"] = layout.artifact(table["checkpoint"])
+    around = table.get("pipeline")
+    if isinstance(around, dict):
+        table["pipeline"] = {**around, "path": layout.artifact(around["path"])}
+    elif around:
+        table["pipeline"] = layout.artifact(around)
     for stage in table.get("stages", []):
         stage["path"] = layout.artifact(stage["path"])
     if table.get("kwargs"):

@@ -33,10 +33,24 @@ class StageTable(Table):
     path: str
 
 
+class PipelineTable(Table):
+    """Pre- and post-processing where its artifact does not say all: ``mode`` (openpi), ``inputs`` and ``outputs``
+    (key of the statistics by name of the array), ``source`` (which of several sets of statistics), ``era``.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    mode: str | None = None
+    era: str | None = None
+    source: str | None = None
+    inputs: dict[str, str] | None = None
+    outputs: dict[str, str] | None = None
+
+
 class RunnerTable(Table):
     """How to run one artifact: shared by ``[reference]`` and ``[[candidate]]``.
 
-    ``checkpoint``: where its weights lie, for one that shows none itself (a factory, a recording).
+    ``checkpoint``: where its weights lie, for one that shows none itself (a factory, a recording). ``pipeline``: the
+    pre- and post-processing around a graph that takes normalized observations.
     """
 
     runner: str | None = None
@@ -52,6 +66,7 @@ class RunnerTable(Table):
     precision: str | None = None
     noise: list[str] = []
     checkpoint: str | None = None
+    pipeline: Annotated[str, Field(min_length=1)] | PipelineTable | None = None
 
 
 class ReferenceTable(RunnerTable):
@@ -60,7 +75,6 @@ class ReferenceTable(RunnerTable):
 
 class CandidateTable(RunnerTable):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    pipeline: str | None = None
     stages: list[StageTable] = []
     checkpoints: None = None  # many candidates in one table: see `parity.release.many`
 

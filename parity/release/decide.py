@@ -179,8 +179,8 @@ def _pooled(rows: Sequence[Measured], candidate: str, output: str) -> dict[str, 
         "" if of_worst <= INT8_DIMENSION else f"; dimension {worst} alone {of_worst:.3g}, limit {INT8_DIMENSION:.2g}"
     )
     return {
-        "id": f"{candidate}/graph/pooled/{output}/rms_ratio",
-        "level": "graph",
+        "id": f"{candidate}/{used[0]['level']}/pooled/{output}/rms_ratio",
+        "level": used[0]["level"],
         "candidate": candidate,
         "output": output,
         "name": "rms_ratio",

@@ -28,6 +28,7 @@ from parity.release.state import SEQUENCE
 from parity.release.weights import weigh
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
+from parity.runner.composed import ComposedSession
 from parity.runner.process import stop_under
 from parity.tensor import Array, Block, Case, stack
 from parity.trace import TraceWriter
@@ -133,6 +134,8 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
         work = folder / f"work-{side.name}"
         work.mkdir(parents=True, exist_ok=True)
         session = exits.enter_context(runner_for(spec).open(spec, work))
+        if side.pipeline is not None and side.pipeline.composition is not None:
+            session = ComposedSession(session, side.pipeline.composition)
         facts.learn(session.info)
         prepared.check_loaded(side, facts)
     except ParityError as e:

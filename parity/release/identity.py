@@ -25,10 +25,7 @@ EXECUTED = ("torch", "openvino")  # runners for which a device is chosen
 
 
 def identity_of(side: Side) -> tuple[Any, ...]:
-    """Return what makes up ``side``: equal for two sides that are the same bytes run in the same way.
-
-    A pipeline does not count while pipelines are not run.
-    """
+    """Return what makes up ``side``: equal for two sides that are the same bytes run in the same way."""
     spec = side.spec
     kind = side.artifact.kind if side.artifact else None
     options = {
@@ -36,6 +33,7 @@ def identity_of(side: Side) -> tuple[Any, ...]:
     }
     return (
         side.sha256,
+        None if side.pipeline is None else side.pipeline.identity,
         spec.runner,
         spec.command,
         spec.path if kind == "factory" else None,

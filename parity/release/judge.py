@@ -19,6 +19,7 @@ from parity.release.decide import Terms, decide
 from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.normalization import normalization_findings
+from parity.release.piped import levels_of
 from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
 from parity.release.refused import refusal_of
@@ -44,10 +45,18 @@ FAULTS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def budgets_of(config: Config, candidate: str) -> dict[str, Budget]:
-    """Return the budgets the user set for ``candidate``, by output: its own, else those of ``default``."""
-    found = all_budgets(config, candidate)
-    return {output: b for output, b in found.items() if (b.judged or b.allow_nan) and not at_policy_level(b)}
+def budgets_of(config: Config, candidate: str, level: str = "graph") -> dict[str, Budget]:
+    """Return the budgets the user set for ``candidate``, by output: its own, else those of ``default``.
+
+    At graph level one in physical units without a ``scale`` is left out: it is not in the graph's numbers.
+    """
+    found = {o: b for o, b in all_budgets(config, candidate).items() if b.judged or b.allow_nan}
+    return {o: b for o, b in found.items() if level == "policy" or not at_policy_level(b)}
+
+
+def misplaced(config: Config, candidate: str, level: str) -> list[str]:
+    """Return the outputs whose budget is in physical units that nothing turns this level's numbers into."""
+    return [o for o, b in all_budgets(config, candidate).items() if level == "graph" and at_policy_level(b)]
 
 
 def all_budgets(config: Config, candidate: str) -> dict[str, Budget]:
@@ -98,7 +107,8 @@ def judge(
         today: for waivers; the current date if None.
     """
     classes = {s.name: judged_class(s, prepared.reference, facts["reference"]) for s in prepared.candidates}
-    terms = {s.name: Terms(classes[s.name], budgets_of(config, s.name)) for s in prepared.candidates}
+    levels = levels_of(prepared.reference, prepared.candidates)
+    terms = {n: Terms(classes[n], budgets_of(config, n, level)) for n, level in levels.items()}
     units = {t.name: t.units for t in prepared.contract.outputs}
     rows, measures = decide([{**m, "units": units.get(m["output"])} for m in measured], terms)
     for row in rows:
@@ -129,7 +139,7 @@ def _candidate_findings(
     tried = {s.name: refusal_of(prepared, s, facts[s.name], config.contract) for s in (prepared.reference, side)}
     yield from gate.ran(facts["reference"], facts[name], {n: r for n, r in tried.items() if r is not None})
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
-    yield from gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
+    yield from gate.policy_level(misplaced(config, name, levels_of(prepared.reference, [side])[name]), name)
     yield from gate.not_yet(config, side)
     yield from weight_findings(prepared.weighing, facts[name], name)
     for which in (prepared.reference, side):

@@ -30,6 +30,8 @@ def _look(prepared: Prepared, folder: Path, side: Side, rows: Sequence[Mapping[s
     runners = {prepared.reference.spec.runner, side.spec.runner}
     if not runners <= set(LAYERED):
         return _impossible(side, f"runner {', '.join(sorted(runners - set(LAYERED)))} shows no layers")
+    if prepared.reference.pipeline is not None or side.pipeline is not None:
+        return _impossible(side, "a pipeline stands before the graph, and its layers take what that makes")
     try:
         report = first_divergence(
             prepared.spec_of(prepared.reference),

@@ -83,10 +83,12 @@ def make_plan(
     outputs: Sequence[str],
     worst: int,
     takers: Mapping[str, Collection[str]] | None = None,
+    levels: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return the plan of judging ``outputs`` of every candidate in every case, and in ``worst`` cases to be found.
 
-    ``takers`` names, by id, the candidates of a case that is not for all.
+    ``takers`` names, by id, the candidates of a case that is not for all; ``levels`` gives the level at which a
+    candidate is judged, where that is not ``graph``.
 
     Raises:
         UsageError: two cases, or two outputs, would be told by the same id.
@@ -94,10 +96,11 @@ def make_plan(
     planned = [PlannedCase(c.id, c.profile, c.seed, c.note, fingerprint(c)) for c in cases]
     planned += [PlannedCase(f"worst-{i:04d}", "worst", seed, "found by the search", None) for i in range(worst)]
     entries = [
-        Entry(f"{name}/graph/{case.id}/{output}", name, "graph", None, case.profile, case.id, output)
+        Entry(f"{name}/{level}/{case.id}/{output}", name, level, None, case.profile, case.id, output)
         for name in candidates
         for case in planned
         for output in outputs
+        for level in [(levels or {}).get(name, "graph")]
         if name in (takers or {}).get(case.id, (name,))
     ]
     _refuse_doubles([e.id for e in entries])

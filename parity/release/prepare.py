@@ -21,6 +21,7 @@ from parity.release.configured import files_json, with_files
 from parity.release.facts import Facts
 from parity.release.names import budgeted, refuse_unknown
 from parity.release.normalization import Surveying, surveying
+from parity.release.piped import check_units, levels_of, with_pipelines
 from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
@@ -85,8 +86,8 @@ class Prepared:
 
     def spec_of(self, side: Side) -> RunnerSpec:
         """Return the side's runner with the inputs and outputs it is to be fed and to give, in its own names."""
-        own = side.contract
-        adapted = side.name in self.adapters and own is not None
+        own = side.graph
+        adapted = (side.name in self.adapters or side.pipeline is not None) and own is not None
         inputs = own.inputs if adapted and own and own.inputs else self.contract.inputs
         outputs = own.outputs if adapted and own and own.outputs else self.contract.outputs
         return replace(side.spec, inputs=tuple(inputs), outputs=tuple(outputs))
@@ -115,6 +116,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     reference = resolve(config.reference, "reference", root, {}, strict=strict)
     candidates = [resolve(c, c.name, root, config.adapter.get(c.name, {}), strict=strict) for c in config.candidate]
     reference, *candidates = with_state_kept([reference, *candidates])
+    (reference, *candidates), assumed = with_pipelines([reference, *candidates], strict=strict)
     contract, findings = joint_contract(reference, candidates, config.contract)
     contract, told = with_files(contract, config.contract.files, root)
     adapters, more = _adapters(contract, candidates)
@@ -137,8 +139,10 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
         made.append(_no_search())
     names = [c.name for c in candidates]
     kept = min(WORST_KEPT, worst)
-    plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers)
-    findings += told + more + made
+    levels = levels_of(reference, candidates)
+    check_units(config, levels)
+    plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers, levels)
+    findings += assumed + told + more + made
     return Prepared(
         root,
         reference,
@@ -225,7 +229,7 @@ def _adapters(contract: Contract, candidates: Sequence[Side]) -> tuple[dict[str,
     adapters: dict[str, Adapter] = {}
     findings: list[Finding] = []
     for side in candidates:
-        if side.adapter:
+        if side.adapter and side.pipeline is None:  # else it joins the graph to its pipeline
             adapters[side.name] = Adapter.from_table(side.adapter, side.contract, contract)
         elif side.contract is not None and side.contract.complete and side.contract.inputs:
             try:

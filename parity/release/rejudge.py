@@ -14,11 +14,12 @@ from parity.release.config import Config
 from parity.release.decide import Terms, decide
 from parity.release.exhibits_again import still_true
 from parity.release.intact import check_intact
-from parity.release.judge import all_budgets, at_policy_level, budgets_of, conclude, difference_findings
+from parity.release.judge import budgets_of, conclude, difference_findings, misplaced
 from parity.release.names import budgeted, refuse_unknown
 from parity.release.normalization import UNJUDGED
 from parity.release.normalization import unjudged as statistics_unjudged
 from parity.release.physical import in_graph_numbers
+from parity.release.piped import check_units
 from parity.release.weights import unjudged
 
 REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE009", "GATE010")  # follow from budgets and waivers
@@ -55,14 +56,18 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
     refuse_unknown(budgeted(config), list(outputs))
     before = fresh["comparisons"]
     rows = [_measured(r, outputs[r["output"]].get("units")) for r in before]
-    terms = {c["name"]: Terms(c["precision"], budgets_of(config, c["name"])) for c in fresh["candidates"]}
+    levels = dict.fromkeys(names, "graph") | {r["candidate"]: r["level"] for r in before}
+    check_units(config, levels)
+    terms = {
+        c["name"]: Terms(c["precision"], budgets_of(config, c["name"], levels[c["name"]])) for c in fresh["candidates"]
+    }
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
     kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
     actions = [name for name, o in outputs.items() if o["role"] == "action"]
     elements = {name: o["elements"] for name, o in outputs.items()}
     for name in names:
         own = [r for r in fresh["comparisons"] if r["candidate"] == name]
-        kept += gate.policy_level([o for o, b in all_budgets(config, name).items() if at_policy_level(b)], name)
+        kept += gate.policy_level(misplaced(config, name, levels[name]), name)
         kept += gate.unplanned(fresh["facts"]["reference"].get("outputs", ()), list(outputs), name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
     kept += _unweighed(config, fresh, names)

@@ -11,9 +11,10 @@ from parity.artifact import Artifact, digest, file_digest, recognize
 from parity.contract import Contract, read_contract
 from parity.contract.checkpoint import actor_contract
 from parity.errors import ArtifactError, ParityError, UsageError
-from parity.release.config import CandidateTable, RunnerTable
+from parity.release.config import CandidateTable, PipelineTable, RunnerTable
 from parity.release.identity import identity_of
 from parity.runner.base import Failure, RunnerSpec
+from parity.runner.composed import Composition
 
 RUNNER_OF: Mapping[str, str] = {
     "onnx": "onnxruntime",
@@ -26,6 +27,7 @@ RUNNER_OF: Mapping[str, str] = {
     "trace": "recorded",
     "npz": "recorded",
 }
+PIPELINE = " pipeline"  # what it calls the artifact that a side's pre- and post-processing is read from
 CHECKPOINT = " checkpoint"  # what the report calls the weights that the user names beside a side: "ort checkpoint"
 UNREAD = ("factory", "openvino")  # kinds that run, and of which nothing is known without running them
 
@@ -47,11 +49,38 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Piped:
+    """Pre- and post-processing of a side.
+
+    ``settings`` are what the user says of it beside its path; ``composition`` is there once it is fitted to the graph.
+    """
+
+    of: str
+    artifact: Artifact
+    given: str
+    settings: Mapping[str, Any]
+    sha256: str
+    bytes: int
+    composition: Composition | None = None
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes two pipelines the same."""
+        return self.sha256, repr(sorted(self.settings.items()))
+
+    def artifact_json(self) -> dict[str, Any]:
+        """Return its entry in the report's ``artifacts``."""
+        told = {"path": self.given, "kind": self.artifact.kind, "sha256": self.sha256, "bytes": self.bytes}
+        return {**told, "side": f"{self.of}{PIPELINE}"}
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
     """The reference or one candidate.
 
     ``given`` is the path or command as the user wrote it. ``declared`` is the declared precision class, None where the
-    user left it out. ``contract`` is None where nothing can be known without running (a factory, a command).
+    user left it out. ``contract`` is None where nothing can be known without running (a factory, a command); where a
+    ``pipeline`` is around the graph, it is that of the policy as a whole.
     ``problem`` says why the side cannot be run at all.
     """
 
@@ -63,7 +92,7 @@ class Side:
     bytes: int
     declared: str | None
     noise: tuple[str, ...] = ()
-    pipeline: str | None = None
+    pipeline: Piped | None = None
     adapter: Mapping[str, Any] = field(default_factory=dict)
     problem: Failure | None = None
     checkpoint: Weights | None = None
@@ -73,7 +102,14 @@ class Side:
         """Return the side's entries in the report's ``artifacts``: what it runs, then the weights that explain it."""
         kind = self.artifact.kind if self.artifact else self.spec.runner
         own = {"path": self.given, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
-        return [own, *([self.checkpoint.artifact_json()] if self.checkpoint else [])]
+        around = [p.artifact_json() for p in (self.pipeline, self.checkpoint) if p is not None]
+        return [own, *around]
+
+    @property
+    def graph(self) -> Contract | None:
+        """What the artifact itself takes and gives, without its pipeline."""
+        composed = self.pipeline.composition if self.pipeline else None
+        return composed.graph if composed is not None else self.contract
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -112,7 +148,7 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
     extra: dict[str, Any] = {
         "declared": table.precision,
         "noise": tuple(table.noise),
-        "pipeline": getattr(table, "pipeline", None),
+        "pipeline": _pipeline(table.pipeline, name, root),
         "adapter": adapter,
         "checkpoint": _checkpoint(table.checkpoint, name, root),
         "given": table.path or " ".join(table.command),
@@ -136,6 +172,23 @@ def _with_artifact(spec: RunnerSpec, extra: dict[str, Any]) -> Side:
     else:
         sha, size = command_digest(spec)
     return Side(spec.name, spec, artifact, contract, sha, size, **extra)
+
+
+def _pipeline(table: str | PipelineTable | None, name: str, root: Path) -> Piped | None:
+    """Return the artifact of a side's pre- and post-processing and its hash, None where the user names none.
+
+    Raises:
+        UsageError: there is none: a mistyped path must not leave observations as they are.
+    """
+    if table is None:
+        return None
+    told = {"path": table} if isinstance(table, str) else table.model_dump(exclude_none=True)
+    path, settings = str(told["path"]), {k: v for k, v in told.items() if k != "path"}
+    try:
+        artifact = recognize(root / Path(path).expanduser())
+        return Piped(name, artifact, path, settings, *digest(artifact))
+    except ArtifactError as e:
+        raise UsageError(f"[{name}] pipeline: {e.message}", expected=e.expected, remedy=e.remedy) from None
 
 
 def _checkpoint(path: str | None, name: str, root: Path) -> Weights | None:

@@ -112,11 +112,13 @@ class Normalize:
 class Window:
     """Gives features their time axis: the one observation ``steps`` times, as a policy's queue holds it at first.
 
-    ``features`` are single observations ``(..., *shape)`` by number of their own axes.
+    ``features`` gives the number of their own axes; ``leading`` that of the axes before the time axis. An observation
+    that has its window already keeps it.
     """
 
     steps: int
     features: Mapping[str, int]
+    leading: int = 1
 
     def apply(self, arrays: Mapping[str, Array]) -> Arrays:
         """Return the arrays, each feature as ``(..., steps, *shape)``."""
@@ -126,12 +128,41 @@ class Window:
         for name, axes in self.features.items():
             if name not in arrays:
                 raise ArtifactError(f"the pipeline makes a window of {name}, and there is no such array")
-            single = np.expand_dims(arrays[name], arrays[name].ndim - axes)
-            result[name] = np.repeat(single, self.steps, axis=single.ndim - axes - 1)
+            array, at = arrays[name], self.leading
+            if array.ndim == at + axes:
+                result[name] = np.repeat(np.expand_dims(array, at), self.steps, axis=at)
+            elif array.ndim != at + axes + 1 or array.shape[at] != self.steps:
+                raise ArtifactError(
+                    f"{name} has shape {tuple(array.shape[1:])}",
+                    expected=f"one observation, or a window of {self.steps}",
+                )
         return result
 
     def as_json(self) -> dict[str, Any]:
         return {"step": "window", "steps": self.steps, "features": list(self.features)}
+
+
+@dataclass(frozen=True, slots=True)
+class Pad:
+    """Fills the last axis up with zeros: ``sizes`` gives its length by name (openpi, `PadStatesAndActions`)."""
+
+    sizes: Mapping[str, int]
+
+    def apply(self, arrays: Mapping[str, Array]) -> Arrays:
+        """Return the arrays, padded."""
+        import numpy as np
+
+        result = dict(arrays)
+        for name, size in self.sizes.items():
+            if name not in arrays:
+                raise ArtifactError(f"the pipeline pads {name}, and there is no such array")
+            array = arrays[name]
+            missing = max(size - array.shape[-1], 0)
+            result[name] = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)])
+        return result
+
+    def as_json(self) -> dict[str, Any]:
+        return {"step": "pad", "sizes": dict(self.sizes)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ def test_the_same_file_under_another_guise_is_the_same_file(tmp_path: Path) -> N
         "fallback": {"options": {"allow_fallback": True}},
         "device": {"device": "cpu"},
         "kwargs": {"kwargs": {"a": 1}},
-        "pipeline": {"pipeline": "nowhere"},
         "timeout": {"timeout_s": 99},
     }
     tables = [{"path": "r.onnx", **table, "name": name} for name, table in guises.items()]
