@@ -15,10 +15,9 @@ from parity.provenance.find import Found
 from parity.provenance.folds import adapters
 from parity.provenance.pool import numbers_of
 from parity.provenance.source import Source
+from parity.provenance.words import LISTED, finding_on, listed
 
 PICKLED, ADAPTER, BUFFERS, ZERO, UNTOUCHED = "PROV012", "PROV013", "PROV014", "PROV015", "PROV016"
-NAMED = 3
-LISTED = 50
 MAX_LOOKED_AT = 1 << 26  # elements of a tensor that is looked at
 _ADAPTER = re.compile(r"(^|\.)lora_(A|B|embedding_[AB])(\.|$)")
 # LeRobot before 0.4 kept its statistics inside the weights; later classes have no such buffers.
@@ -35,11 +34,6 @@ def health(source: Source) -> list[Finding]:
     told = [_pickled(source), _adapters(source.name, weights), _buffers(source, weights)]
     told += [_zero(source, weights), _untouched(source, weights), finite_finding(weights.values())]
     return [f for f in told if f is not None]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first names of a list, and how many more there are."""
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _pickled(source: Source) -> Finding | None:
@@ -59,16 +53,13 @@ def _pickled(source: Source) -> Finding | None:
 
 def _adapters(where: str, weights: Mapping[str, Weight]) -> Finding | None:
     names = [n for n in weights if _ADAPTER.search(n)]
-    if not names:
-        return None
-    return Finding(
+    return finding_on(
         ADAPTER,
-        "warning",
+        names,
         f"{where} holds {len(names)} tensors of adapters (LoRA) that are not merged: {listed(names)}. Without them it "
         "is the base policy.",
-        where=names[0],
-        evidence={"adapters": names[:LISTED]},
-        remedy="merge them (merge_and_unload) before the export, or make sure that the loader applies them",
+        "merge them (merge_and_unload) before the export, or make sure that the loader applies them",
+        key="adapters",
     )
 
 
@@ -81,59 +72,48 @@ def left_out_adapters(found: Sequence[Found], weights: Mapping[str, Weight]) -> 
     """
     moving = {base.name for _, base, _, b in adapters(weights) if b.size and np.any(numbers_of(b))}
     bare = [f.exported for f in found if f.how in ("exact", "rounded") and f.source in moving]
-    if not bare:
-        return None
-    return Finding(
+    return finding_on(
         ADAPTER,
-        "error",
+        bare,
         f"The adapters (LoRA) of the checkpoint were not merged into {len(bare)} exported tensors: {listed(bare)}.",
-        where=bare[0],
-        evidence={"not_merged": bare[:LISTED]},
-        remedy="merge them (merge_and_unload) and export again",
+        "merge them (merge_and_unload) and export again",
+        key="not_merged",
+        severity="error",
     )
 
 
 def _buffers(source: Source, weights: Mapping[str, Weight]) -> Finding | None:
     names = [n for n in weights if _BUFFERS.search(n)]
-    if not names:
-        return None
-    return Finding(
+    return finding_on(
         BUFFERS,
-        "warning",
+        names,
         f"{source.name} keeps {len(names)} statistics among its weights ({listed(names)}), as LeRobot did before 0.4: "
         "newer classes have no such buffers and drop them.",
-        where=names[0],
-        evidence={"buffers": names[:LISTED]},
-        remedy="migrate the folder with LeRobot's own script, and check that every feature is still normalized",
+        "migrate the folder with LeRobot's own script, and check that every feature is still normalized",
+        key="buffers",
     )
 
 
 def _zero(source: Source, weights: Mapping[str, Weight]) -> Finding | None:
     names = [n for n, w in weights.items() if _is_matrix(w) and _all_equal(w) == 0.0]
-    if not names:
-        return None
-    return Finding(
+    return finding_on(
         ZERO,
-        "warning",
+        names,
         f"{len(names)} matrices of {source.name} are all zero: {listed(names)}. What comes in there stops there.",
-        where=names[0],
-        evidence={"zero": names[:LISTED]},
-        remedy="nothing, if they begin at zero by design and were frozen; else look at which weights were loaded",
+        "nothing, if they begin at zero by design and were frozen; else look at which weights were loaded",
+        key="zero",
     )
 
 
 def _untouched(source: Source, weights: Mapping[str, Weight]) -> Finding | None:
     """BatchNorm whose statistics are those it was made with: it never saw a batch."""
     names = sorted(_unseen(weights))
-    if not names:
-        return None
-    return Finding(
+    return finding_on(
         UNTOUCHED,
-        "warning",
+        names,
         f"{len(names)} BatchNorm layers of {source.name} have never seen data (mean 0, variance 1): {listed(names)}.",
-        where=names[0],
-        evidence={"untouched": names[:LISTED]},
-        remedy="look at whether this part was trained, and in which mode",
+        "look at whether this part was trained, and in which mode",
+        key="untouched",
     )
 
 

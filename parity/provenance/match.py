@@ -19,8 +19,7 @@ from parity.provenance.find import Asked, Found
 from parity.provenance.origin import Candidate, Trace, candidates_of, speaking
 from parity.provenance.relation import Relation
 from parity.provenance.source import GRAPHS, WHOLE, Source, source_of
-
-NAMED = 3  # how many unmatched weights a sentence names
+from parity.provenance.words import NAMED, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +88,12 @@ class WeightMatch:
         if self.matched == 0:
             fitting = sum(f.source is not None for f in self.unmatched)
             return counted + (": another checkpoint" if fitting * 2 >= self.total else ": another architecture")
-        named = [_described(f) for f in self.unmatched[:NAMED]]
-        more = len(self.unmatched) - len(named)
+        near = [_nearness(f) for f in self.unmatched[:NAMED]]
         verb = "differ" if len(self.unmatched) > 1 else "differs"
-        listed = ", ".join(name for name, _ in named) + (f" and {more} more" if more else "")
-        cosines = [c for _, c in named if c]
-        return f"{counted}; {listed} {verb}" + (f" ({', '.join(cosines)})" if cosines else "")
+        cosines = [n for n in near if n]
+        return f"{counted}; {listed([f.exported for f in self.unmatched])} {verb}" + (
+            f" ({', '.join(cosines)})" if cosines else ""
+        )
 
     def finding(self) -> Finding | None:
         """Return the outcome as a finding; None where all match."""
@@ -143,10 +142,10 @@ def _computed(weights: Sequence[Found]) -> str:
     return "with a BatchNorm folded in" if norms else "computed from several"
 
 
-def _described(found: Found) -> tuple[str, str]:
+def _nearness(found: Found) -> str:
     if found.source is None:
-        return found.exported, "no weight of its shape"
-    return found.exported, "" if found.cosine is None else f"cosine {found.cosine:.2f}"
+        return "no weight of its shape"
+    return "" if found.cosine is None else f"cosine {found.cosine:.2f}"
 
 
 def match_sides(reference: Artifact, candidate: Artifact) -> WeightMatch:

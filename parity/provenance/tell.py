@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,9 @@ from parity.provenance.health import health, left_out_adapters
 from parity.provenance.origin import Candidate, Trace
 from parity.provenance.relation import Outcome
 from parity.provenance.tell_names import names_finding
+from parity.provenance.words import LISTED, NAMED, finding_on, listed
 from parity.verdict import Verdict
 
-NAMED = 3  # how many tensors a sentence names
-LISTED = 50  # how many the evidence lists
 MADE, PARTLY, STALE, FOREIGN, SILENT = "PROV001", "PROV002", "PROV003", "PROV004", "PROV005"
 UNREADABLE, RAW, NEWER, NORMALIZER, TIED, LEFT_OUT = "PROV006", "PROV007", "PROV008", "PROV009", "PROV010", "PROV011"
 
@@ -39,9 +38,9 @@ def _first(found: Trace) -> str:
     if o.relation == "MATCH":
         return f"Made from {where}"
     if o.relation == "PARTIAL":
-        exported = found.exported.checkpoint.weights
+        exported, names = found.exported.checkpoint.weights, listed([f.exported for f in o.missing])
         apart = ", its normalizer's" if all(exported[f.exported].statistics for f in o.missing) else ""
-        return f"{o.matched + o.folded} of {o.total} tensors are from {where}; not from there: {_named(o)}{apart}"
+        return f"{o.matched + o.folded} of {o.total} tensors are from {where}; not from there: {names}{apart}"
     if o.relation == "STALE":
         return f"No given checkpoint matches; this is another state of {where} (cosine {_short(o.cosine)})"
     if o.relation == "FOREIGN":
@@ -98,8 +97,7 @@ def findings_of(found: Trace) -> list[Finding]:
     sets = not_evaluated(found)
     told += [_other_set(best, *sets)] if sets else []
     told += [_newer(best, newer(found))] if newer(found) else []
-    if best.unused:
-        told.append(_normalizer(best))
+    told.append(_normalizer(best))
     if found.ties and best.outcome.relation == "MATCH":
         told.append(_tied(best, found.ties))
     with np.errstate(all="ignore"):  # as in `trace`
@@ -139,13 +137,6 @@ def how(outcome: Outcome) -> dict[str, int]:
 
 def _evidence(found: Any) -> dict[str, Any]:
     return {"exported": found.exported, "nearest": found.source, "cosine": found.cosine}
-
-
-def _named(outcome: Outcome) -> str:
-    missing = outcome.missing
-    return ", ".join(f.exported for f in missing[:NAMED]) + (
-        f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-    )
 
 
 def _short(value: float | None) -> str:
@@ -201,24 +192,21 @@ def _newer(best: Candidate, others: Sequence[Candidate]) -> Finding:
     )
 
 
-def _normalizer(best: Candidate) -> Finding:
-    listed = ", ".join(best.unused[:NAMED])
-    return Finding(
+def _normalizer(best: Candidate) -> Finding | None:
+    return finding_on(
         NORMALIZER,
-        "warning",
-        f"The {normalizer(best)} in the checkpoint is not in the exported file: {listed}.",
-        where=best.unused[0],
-        evidence={"statistics": list(best.unused[:LISTED])},
-        remedy="apply it before the exported file runs, or export with it",
+        best.unused,
+        f"The {normalizer(best)} in the checkpoint is not in the exported file: {', '.join(best.unused[:NAMED])}.",
+        "apply it before the exported file runs, or export with it",
+        key="statistics",
     )
 
 
 def _tied(best: Candidate, ties: Sequence[Candidate]) -> Finding:
-    listed = ", ".join(place(c) for c in ties[:NAMED]) + (f" and {len(ties) - NAMED} more" if len(ties) > NAMED else "")
     return Finding(
         TIED,
         "info",
-        f"Others match as well as {place(best)}: {listed}.",
+        f"Others match as well as {place(best)}: {listed([place(c) for c in ties])}.",
         detail="Their weights are the same as far as the exported file goes.",
         where=best.source.name,
         evidence={"also": [{"checkpoint": c.source.name, "tree": c.tree} for c in ties[:LISTED]]},
@@ -227,13 +215,20 @@ def _tied(best: Candidate, ties: Sequence[Candidate]) -> Finding:
 
 def as_json(found: Trace, findings: Sequence[Finding], verdict: Verdict) -> dict[str, Any]:
     """Return the JSON of `parity provenance`, schema version 1."""
+    head = document(found.exported.name, found.best, found.candidates, findings, verdict)
+    return {**head, "left_out": dict(found.silent)}
+
+
+def document(
+    exported: str, best: Candidate, candidates: Iterable[Candidate], findings: Sequence[Finding], verdict: Verdict
+) -> dict[str, Any]:
+    """Return what the JSON of `parity provenance` holds with and without ``--only``."""
     return {
         "schema": 1,
         "verdict": str(verdict),
         "reasons": [] if verdict is Verdict.PASS else [f.title for f in findings if f.severity == "error"],
-        "exported": found.exported.name,
-        "best": found.best.as_json(),
-        "candidates": [c.as_json() for c in found.candidates],
-        "left_out": dict(found.silent),
+        "exported": exported,
+        "best": best.as_json(),
+        "candidates": [c.as_json() for c in candidates],
         "findings": [f.as_json() for f in findings],
     }

@@ -9,10 +9,9 @@ from parity.finding import Finding
 from parity.provenance.align import WRAPPERS, Alignment, align, renamed_by_value
 from parity.provenance.origin import Candidate
 from parity.provenance.source import Source, only_names
+from parity.provenance.words import LISTED, NAMED, listed
 
 NAMES = "PROV017"
-NAMED = 3
-LISTED = 50
 # Files that a loader reads by name. A graph brings its weights with it, whatever they are called.
 LOADED_BY_NAME = ("checkpoint", "safetensors", "npz", "folder")
 
@@ -73,8 +72,7 @@ def _said(found: Alignment, renamed: int) -> str:
         if names:
             one = len(names) == 1
             words = what.format(is_="is" if one else "are", has="has" if one else "have")
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            told.append(f"{len(names)} {words} ({', '.join(names[:NAMED])}{more})")
+            told.append(f"{len(names)} {words} ({listed(names)})")
     verb = "holds" if renamed == 1 else "hold"
     told += [f"{renamed} of them {verb} the same values under another name"] if renamed else []
     return f"Names: {len(found.pairs)} line up; {'; '.join(told)}."

@@ -9,7 +9,8 @@ from typing import Any
 from parity.finding import Finding, by_severity
 from parity.provenance.only import Changes, Move
 from parity.provenance.proof import Proof, Proofs
-from parity.provenance.tell import LISTED, NAMED, place, unreadable_finding
+from parity.provenance.tell import document, place, unreadable_finding
+from parity.provenance.words import LISTED, NAMED, finding_on, listed
 from parity.verdict import Verdict
 
 MOVED, RUNNING, KEYS, STILL, KEPT, NOTHING = "PROV020", "PROV021", "PROV022", "PROV023", "PROV024", "PROV025"
@@ -53,7 +54,6 @@ def claim(patterns: Sequence[str]) -> str:
 
 def moves(found: Sequence[Move]) -> list[dict[str, Any]]:
     """Return moves as JSON-able evidence, the largest first."""
-    ordered = sorted(found, key=lambda m: -m.largest)
     return [
         {
             "name": m.name,
@@ -62,18 +62,16 @@ def moves(found: Sequence[Move]) -> list[dict[str, Any]]:
             "elements": m.elements,
             "of": m.size,
         }
-        for m in ordered[:LISTED]
+        for m in _largest_first(found)[:LISTED]
     ]
+
+
+def _largest_first(found: Sequence[Move]) -> list[Move]:
+    return sorted(found, key=lambda m: -m.largest)
 
 
 def _tensors(n: int) -> str:
     return f"{n} tensor{'' if n == 1 else 's'}"
-
-
-def _listed(found: Sequence[Move]) -> str:
-    ordered = sorted(found, key=lambda m: -m.largest)
-    told = [f"{m.name} (max |Δ| {m.largest:.3g}, {_share(m.relative)})" for m in ordered[:NAMED]]
-    return ", ".join(told) + (f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else "")
 
 
 def _share(relative: float) -> str:
@@ -94,31 +92,32 @@ def _kept(proof: Proof, patterns: Sequence[str]) -> Finding | None:
 
 
 def _moved(proof: Proof, found: Sequence[Move], patterns: Sequence[str]) -> Finding | None:
-    if not found:
-        return None
-    total = len(found) + len(proof.changes.equal)
-    return Finding(
+    return _outside(
         MOVED,
-        "error",
-        f"{len(found)} of {total} tensors outside {claim(patterns)} moved against {place(proof.candidate)}: "
-        f"{_listed(found)}.",
-        where=max(found, key=lambda m: m.largest).name,
-        evidence={"moved": moves(found)},
-        remedy="freeze them (requires_grad = False) and give the optimizer only what is to change, or claim them too",
+        found,
+        f"{len(found)} of {len(found) + len(proof.changes.equal)} tensors outside {claim(patterns)} moved against "
+        f"{place(proof.candidate)}",
+        "freeze them (requires_grad = False) and give the optimizer only what is to change, or claim them too",
     )
 
 
 def _running(proof: Proof, found: Sequence[Move]) -> Finding | None:
+    return _outside(
+        RUNNING,
+        found,
+        f"{len(found)} running statistics of BatchNorm outside the pattern moved against {place(proof.candidate)}, as "
+        "they do in training mode whatever is frozen",
+        "put the frozen part into eval mode (.eval()) after every .train(), and train again",
+    )
+
+
+def _outside(code: str, found: Sequence[Move], said: str, remedy: str) -> Finding | None:
     if not found:
         return None
+    ordered = _largest_first(found)
+    told = listed([f"{m.name} (max |Δ| {m.largest:.3g}, {_share(m.relative)})" for m in ordered])
     return Finding(
-        RUNNING,
-        "error",
-        f"{len(found)} running statistics of BatchNorm outside the pattern moved against {place(proof.candidate)}, as "
-        f"they do in training mode whatever is frozen: {_listed(found)}.",
-        where=max(found, key=lambda m: m.largest).name,
-        evidence={"moved": moves(found)},
-        remedy="put the frozen part into eval mode (.eval()) after every .train(), and train again",
+        code, "error", f"{said}: {told}.", where=ordered[0].name, evidence={"moved": moves(found)}, remedy=remedy
     )
 
 
@@ -148,19 +147,15 @@ def _rename(c: Changes) -> str:
 
 
 def _still(c: Changes, patterns: Sequence[str]) -> Finding | None:
-    if not c.still:
-        return None
     total = len(c.still) + len(c.inside)
-    more = f" and {len(c.still) - NAMED} more" if len(c.still) > NAMED else ""
-    return Finding(
+    trained = bool(c.inside)
+    return finding_on(
         STILL,
-        "info" if c.inside else "warning",
-        f"{len(c.still)} of {total} tensors inside {claim(patterns)} did not move: {', '.join(c.still[:NAMED])}{more}.",
-        where=c.still[0],
-        evidence={"still": list(c.still[:LISTED])},
-        remedy=""
-        if c.inside
-        else "nothing was trained: look at what the optimizer was given, and which file was saved",
+        c.still,
+        f"{len(c.still)} of {total} tensors inside {claim(patterns)} did not move: {listed(c.still)}.",
+        "" if trained else "nothing was trained: look at what the optimizer was given, and which file was saved",
+        key="still",
+        severity="info" if trained else "warning",
     )
 
 
@@ -176,14 +171,9 @@ def _nothing(found: Proofs) -> Finding:
 
 def proof_json(found: Proofs, findings: Sequence[Finding], verdict: Verdict) -> dict[str, Any]:
     """Return the JSON of `parity provenance --only`: as without, and under ``only`` what moved."""
-    best = found.best[0]
+    candidates = [p.candidate for group in found.groups for p in group]
     return {
-        "schema": 1,
-        "verdict": str(verdict),
-        "reasons": [] if verdict is Verdict.PASS else [f.title for f in findings if f.severity == "error"],
-        "exported": found.tuned.name,
-        "best": best.candidate.as_json(),
-        "candidates": [p.candidate.as_json() for group in found.groups for p in group],
+        **document(found.tuned.name, found.best[0].candidate, candidates, findings, verdict),
         "only": {
             "patterns": list(found.patterns),
             "sets": [
@@ -199,5 +189,4 @@ def proof_json(found: Proofs, findings: Sequence[Finding], verdict: Verdict) -> 
                 for p in found.best
             ],
         },
-        "findings": [f.as_json() for f in findings],
     }
