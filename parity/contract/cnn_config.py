@@ -71,7 +71,7 @@ class Encoder:
     def _convolved(self, layer: Layer, n: int) -> int:
         pad = 0 if self.padding == "none" else padding(n, layer)
         most = {"reflect": n - 1, "circular": n}.get(self.padding, pad)
-        if not 0 <= pad <= most:
+        if pad > most or (pad < 0 and self.padding == "zeros"):  # the other paddings take pixels away, torch too
             raise UsageError(f"cnn_cfg: a padding of {pad} on {n} pixels, which torch refuses")
         left = (n + 2 * pad - layer.dilation * (layer.kernel - 1) - 1) // layer.stride + 1
         if left < 1:

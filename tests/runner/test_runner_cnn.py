@@ -76,11 +76,11 @@ def test_what_a_configuration_gets_wrong_is_refused_or_seen(tmp_path: Path, wron
     with torch.no_grad():
         expected = actor(*inputs.values()).numpy()
     path = saved(actor.state_dict(), tmp_path, replace(PLAIN, cnn_cfg={**PLAIN.cnn_cfg, **wrong}).agent)
-    try:
-        result = ran(path, tmp_path, inputs)
-    except ArtifactError as e:  # such features can be told to be too few before anything runs
-        assert "but the MLP takes" in e.message
+    if "global_pool" in wrong:  # how many features that makes is known before anything runs
+        with pytest.raises(ArtifactError, match="but the MLP takes"):
+            ran(path, tmp_path, inputs)
         return
+    result = ran(path, tmp_path, inputs)
     if result.failure is not None:
         assert "but the MLP takes" in result.failure.message
     else:

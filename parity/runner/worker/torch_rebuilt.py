@@ -3,7 +3,8 @@
 A step is done on named values; ``x`` is the (first) input at first and the actions at last. ``of`` names what it takes
 and ``into`` what it makes, both ``x`` where absent:
 
-    with ``weights``: linear, conv (stride, padding, dilation), batch_norm, layer_norm, lstm, gru (input, hidden, layers)
+    with ``weights``: linear, conv (stride, padding, dilation), batch_norm, layer_norm,
+        lstm and gru (input, hidden, layers)
     normalize (eps): ``(x - mean) / (std + eps)``
     activate (name, slope of a leaky ReLU), pool (kind), max_pool (3×3, stride 2), global_pool (kind)
     slice (from, to), reshape (shape), flatten, add, copy, concat (width that it must have)
@@ -137,7 +138,7 @@ def _padded(f: Any, x: Any, mode: str, kernel: int, stride: int, dilation: int) 
     wide = []
     for n in x.shape[:1:-1]:  # columns, then rows, as torch wants them
         added = -((n + stride - stride * (n // stride) - dilation * (kernel - 1) - 1) // 2)
-        if added < 0:
+        if added < 0 and mode == "zeros":  # torch refuses it, and takes pixels away in the other modes
             raise Refused("run", f"a kernel of {kernel} and a stride of {stride} on {n} pixels would pad by {added}")
         wide += [added, added]
     return f.pad(x, wide, mode="constant" if mode == "zeros" else mode)
@@ -148,9 +149,7 @@ def _joined(torch: Any, parts: list[Any], width: int) -> Any:
     found = sum(p.shape[-1] for p in parts)
     if found != width:
         sizes = " + ".join(str(p.shape[-1]) for p in parts)
-        text = (
-            "observations and images make {} = {} features, but the MLP takes {}: an image or encoder of another size"
-        )
+        text = "observations and images make {} = {} features, but the MLP takes {}: of another size is an image"
         raise Refused("run", text.format(sizes, found, width))
     return torch.cat(parts, dim=-1)
 
