@@ -163,7 +163,7 @@ def _stored(r: Entry, key: str) -> dict[str, Any]:
     return {
         "source": str(r.get("source")),
         "feature": str(r.get("feature")),
-        "mode": str(r.get("mode") or ABSENT),
+        "mode": str(r.get("mode") or ""),
         "words": words,
         "figure": draw_coverage(r, outside, key, words) if key else None,
         "lines": _lines(r, outside),
