@@ -86,7 +86,7 @@ class Footers:
             if self._schema is None or not meta.schema.equals(self._schema):
                 self._schema, self._columns = meta.schema, _columns(pa, meta.schema.to_arrow_schema())
         except (pa.ArrowException, OSError, ValueError) as e:
-            return Fault(CORRUPT, f"its footer cannot be read: {_one_line(e)}")
+            return Fault(CORRUPT, f"its footer cannot be read: {one_line(e)}")
         return Footer(meta.num_rows, self._columns, meta)
 
 
@@ -164,7 +164,7 @@ def _file_rows(
     except FileNotFoundError:
         raise ArtifactError(f"{path}: the file is gone since the dataset was opened", remedy=_CHANGED) from None
     except (pa.ArrowException, OSError, ValueError, KeyError) as e:
-        raise error_of(path, Fault(CORRUPT, _one_line(e))) from None
+        raise error_of(path, Fault(CORRUPT, one_line(e))) from None
     if at < stop:
         raise ArtifactError(f"{path}: {at} rows were read", expected=f"{stop} rows", remedy=_CHANGED)
 
@@ -240,5 +240,6 @@ def stored(feature: Feature, footer: Footer) -> Feature:
     return replace(feature, shape=shape, dtype=column.dtype, names=names, storage="array")
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return what an error says, in one line of bounded length."""
     return " ".join(str(error).split())[:200]

@@ -21,7 +21,7 @@ from parity.stats.feature import features_of
 from parity.stats.json_features import is_features, statistics_in
 from parity.stats.model import Declared, FeatureStats, NormStats
 
-KIND = ERA = "gr00t"
+KIND, N15, N16 = "gr00t", "gr00t", "gr00t-1.6"
 MODALITY = "modality.json"
 _FILES = ("experiment_cfg/metadata.json", "metadata.json", "statistics.json", "processor/statistics.json")
 _MODALITIES = ("state", "action", "relative_action")
@@ -95,7 +95,8 @@ def _embodiments(path: Path, file: Path, data: Mapping[str, Any]) -> Iterator[No
                 features[name] = replace(one, name=name, mode=mode, clip=clip)
         label = f"{path} [{embodiment}]" if len(data) > 1 else str(path)
         facts = {"file": file.name, **({"embodiment": embodiment} if embodiment else {})}
-        yield NormStats(path, label, KIND, features, ERA, declared=_declared(value), facts=facts)
+        era = N15 if "statistics" in value else N16
+        yield NormStats(path, label, KIND, features, era, declared=_declared(value), facts=facts)
 
 
 def _processor(path: Path) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from parity.contract.lerobot_folder import AFTER, BEFORE, WEIGHTS, processors_in
 from parity.contract.lerobot_processor import is_processor, read_processor
 from parity.contract.text import load_json
 from parity.errors import ArtifactError
-from parity.stats.lerobot_legacy import legacy_sets
+from parity.stats.feature import features_of
+from parity.stats.lerobot_legacy import EPS, ERA, legacy_sets
 from parity.stats.lerobot_policy import Policy, read_policy
 from parity.stats.lerobot_processors import processor_sets
 from parity.stats.model import NormStats
 
-CONFIG, INNER = "config.json", "pretrained_model"
+KIND, CONFIG, INNER = "lerobot", "config.json", "pretrained_model"
 
 
 class _Reader:
@@ -33,10 +34,12 @@ class _Reader:
     def matches(self, artifact: Artifact) -> bool:
         if artifact.kind == "folder":
             return _base(artifact.path) is not None
-        return artifact.kind == "json" and _is_processor_file(artifact.path)
+        return artifact.kind == "json" and (_is_processor_file(artifact.path) or _is_config(artifact.path))
 
     def read(self, artifact: Artifact) -> tuple[NormStats, ...]:
         path = artifact.path
+        if artifact.kind == "json" and _is_config(path):
+            return (_written(path, str(path), read_policy(path)),)
         if artifact.kind == "json":
             return _of_file(path)
         base = _base(path)
@@ -80,6 +83,14 @@ def _is_processor_file(path: Path) -> bool:
         return False
 
 
+def _is_config(path: Path) -> bool:
+    """Whether a file is a policy's configuration that holds statistics itself."""
+    try:
+        return bool(read_policy(path).written)
+    except ArtifactError:
+        return False
+
+
 def _of_file(path: Path) -> tuple[NormStats, ...]:
     processor = read_processor(path)
     step = processor.normalizer
@@ -101,10 +112,17 @@ def _of_folder(folder: Path, base: Path, label: str) -> tuple[NormStats, ...]:
         return (*processor_sets(before, after, folder, label, policy), *legacy)
     if legacy:
         return (*legacy, *_migrated(folder))
-    if weights.is_file() and policy.declared:
-        declared = NormStats(folder, label, "lerobot", {}, declared=policy.declared, chunk=policy.chunk)
-        return (declared, *_migrated(folder))
+    if policy.written or (weights.is_file() and policy.declared):
+        return (_written(folder, label, policy), *_migrated(folder))
     return _migrated(folder)
+
+
+def _written(path: Path, label: str, policy: Policy) -> NormStats:
+    """Return the statistics that stand in the configuration itself, none where there are none, and what it declares."""
+    modes = {d.name: d.mode for d in policy.declared}
+    features = features_of(policy.written, mode=modes.get, eps=EPS)
+    era = ERA if features else None
+    return NormStats(path, label, KIND, features, era, declared=policy.declared, chunk=policy.chunk, facts=policy.facts)
 
 
 def _migrated(folder: Path) -> tuple[NormStats, ...]:

@@ -22,6 +22,7 @@ from parity.stats.gr00t import MODALITY, by_modality
 from parity.stats.json_features import is_features, statistics_in
 from parity.stats.lerobot_episodes import is_episodes_stats, pooled_lines, pooled_tables
 from parity.stats.model import NormStats
+from parity.stats.parquet_episodes import can_read
 from parity.stats.tensors import tensor_statistics
 
 KIND, RELATIVE = "lerobot_dataset", "relative_actions"
@@ -79,8 +80,11 @@ def _of_meta(folder: Path, meta: Path) -> Iterator[NormStats]:
     found += [_tensors(meta / name, folder) for name in _V1 if (meta / name).is_file()]
     if (meta / EPISODES).is_file():
         found.append(_episodes(meta / EPISODES, folder))
-    if (meta / TABLES).is_dir() and (tables := _tables(meta / TABLES, folder, optional=bool(found))) is not None:
-        found.append(tables)
+    if (meta / TABLES).is_dir():
+        if found and not can_read():
+            facts["not_read"] = f"{TABLES}: pyarrow is not installed"
+        elif (tables := _tables(meta / TABLES, folder)) is not None:
+            found.append(tables)
     found += [_json(path, folder) for path in sorted(meta.glob("relative_*stats*.json"))]
     if found and found[0].kind == KIND and (meta / MODALITY).is_file():
         found.append(by_modality(found[0], meta / MODALITY))
@@ -111,8 +115,8 @@ def _episodes(path: Path, artifact: Path) -> NormStats:
     return NormStats(artifact, str(path), KIND, features_of(found), facts={"file": path.name, **facts})
 
 
-def _tables(folder: Path, artifact: Path, *, optional: bool) -> NormStats | None:
-    found, facts = pooled_tables(folder, optional=optional)
+def _tables(folder: Path, artifact: Path) -> NormStats | None:
+    found, facts = pooled_tables(folder)
     if not found:
         return None
     return NormStats(artifact, str(folder), KIND, features_of(found), facts={"file": TABLES, **facts})

@@ -173,20 +173,20 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield data
 
 
-def pooled_tables(folder: Path, *, optional: bool) -> tuple[dict[str, Statistics], dict[str, Any]]:
+def pooled_tables(folder: Path) -> tuple[dict[str, Statistics], dict[str, Any]]:
     """Return the pooled statistics of the tables ``**/*.parquet`` in ``meta/episodes`` by feature, and facts.
 
-    Nothing where the tables hold none, or where pyarrow is not installed and they are ``optional``.
+    Nothing where the tables hold none.
 
     Raises:
         ArtifactError: a table is empty, a Git LFS pointer or corrupt, or an episode stands twice.
-        UsageError: pyarrow is not installed, and they are not optional.
+        UsageError: pyarrow is not installed.
     """
     from parity.stats.parquet_episodes import tables
 
     pooling = Pooling(folder.name)
     seen: set[int] = set()
-    for path, episodes, columns in tables(folder, optional=optional):
+    for path, episodes, columns in tables(folder):
         twice = seen & set(episodes)
         if twice or len(set(episodes)) != len(episodes):
             raise ArtifactError(f"{path}: the episode {min(twice, default=0)} appears twice, so it would count twice")

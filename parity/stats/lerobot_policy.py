@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from parity.contract.lerobot_policy import Feature, features_of, is_policy_config, modes_of, policy_contract
+from parity.contract.ranges import Statistics, from_config
 from parity.contract.text import load_json
 from parity.stats.model import Declared
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy's features by their own names, the length of its action chunk, and its type as a fact."""
+    """A policy's features by their own names, the length of its action chunk, and its type as a fact.
+
+    ``written`` are statistics that stand in the configuration itself, as SAC's ``dataset_stats`` do.
+    """
 
     declared: tuple[Declared, ...] = ()
     chunk: int | None = None
+    written: Mapping[str, Statistics] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def looked_up(self, key: Callable[[str], str]) -> tuple[Declared, ...]:
@@ -43,7 +48,8 @@ def read_policy(config: Path) -> Policy:
     declared = tuple(declare(f, f.mode(modes)) for f in features_of(data, str(config)))
     lengths = (contract.window.chunk_size, contract.window.horizon)
     chunk = next((n for n in lengths if isinstance(n, int)), None)
-    return Policy(declared, chunk, {"policy": contract.policy} if contract.policy else {})
+    written = from_config(data.get("dataset_stats"), f"{config.name}: dataset_stats")
+    return Policy(declared, chunk, written, {"policy": contract.policy} if contract.policy else {})
 
 
 def declare(feature: Feature, mode: str | None) -> Declared:

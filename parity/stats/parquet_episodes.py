@@ -20,18 +20,25 @@ _REMEDY = "it is truncated or corrupt: fetch the dataset's meta folder again"
 Table = tuple[Path, list[int], dict[str, dict[str, "Array"]]]
 
 
-def tables(folder: Path, *, optional: bool) -> Iterator[Table]:
+def can_read() -> bool:
+    """Whether pyarrow is installed, which is an extra."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def tables(folder: Path) -> Iterator[Table]:
     """Yield, for each row group of each table in order, its path, its episodes, and ``(N, ...)`` arrays by feature.
 
     Raises:
         ArtifactError: a table is empty, a Git LFS pointer or corrupt.
-        UsageError: pyarrow is not installed, and ``optional`` is False.
+        UsageError: pyarrow is not installed.
     """
     try:
         import pyarrow.parquet as parquet
     except ImportError:
-        if optional:
-            return
         raise UsageError(
             f"{folder}: reading parquet needs pyarrow, which is not installed",
             remedy="pip install 'policy-parity[data]'",

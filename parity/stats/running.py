@@ -4,7 +4,7 @@ rsl_rl's EmpiricalNormalization computes ``(x - mean) / (std + eps)`` with eps 1
 version: 2.x beside the policy (``obs_norm_state_dict``, ``privileged_obs_norm_state_dict``), 3.x inside
 (``model_state_dict.actor_obs_normalizer``), 4.x and 5.x inside each network (``actor_state_dict.obs_normalizer``); an
 exported TorchScript has its own. The observation of the actor is called ``obs``, the critic's ``critic_obs``.
-Source: rsl_rl/networks/normalization.py (2.3.3), rsl_rl/modules/normalization.py (3.3.0, 5.5.1).
+Source: rsl_rl/modules/normalizer.py (2.3.3), networks/normalization.py (3.3.0), modules/normalization.py (5.5.1).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 ERA, EPS = "rsl_rl", 1e-2
+_NO_OBSERVATION = re.compile(r"(^|[._])(rnd|reward|value|returns?)([._]|$)")  # what rewards are scaled by
 _COUNTS = ("count", "current_count", "num_batches_tracked")
 
 
@@ -92,11 +93,12 @@ def _is_legacy(prefix: str) -> bool:
 
 def _observation(prefix: str, taken: Mapping[str, FeatureStats]) -> str:
     """Return what a normalizer normalizes: ``obs``, ``critic_obs``; what stands before it where that is taken."""
-    name = "critic_obs" if "critic" in prefix or "privileged" in prefix else "obs"
-    if "teacher" in prefix:
-        name = "teacher_obs"
-    elif "value" in prefix or "reward" in prefix:
+    if _NO_OBSERVATION.search(prefix):
         name = prefix
+    elif "teacher" in prefix:
+        name = "teacher_obs"
+    else:
+        name = "critic_obs" if "critic" in prefix or "privileged" in prefix else "obs"
     return prefix if name in taken else name
 
 

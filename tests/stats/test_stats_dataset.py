@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus_index import corpus_dir
-from parity.errors import ArtifactError
+from parity.errors import ArtifactError, UsageError
 from parity.stats.lerobot_episodes import Pooling
 from parity.stats.model import NormStats
 from parity.stats.registry import read_stats
@@ -222,6 +224,20 @@ def test_empty_files_and_pointers_are_named(tmp_path: Path, name: str, content: 
     with pytest.raises(ArtifactError, match=r"empty|LFS") as error:
         read_stats(tmp_path)
     assert name.rpartition("/")[2] in str(error.value)
+
+
+def test_without_pyarrow_tables_are_passed_over_where_more_is_there_and_asked_for_where_not(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    folder = corpus / "lerobot_datasets/v30_coreai_meta_fixture"
+    (whole,) = read_stats(folder)
+    assert whole.facts["not_read"] == "episodes: pyarrow is not installed"
+    shutil.copytree(folder, tmp_path / "d")
+    (tmp_path / "d/meta/stats.json").unlink()
+    with pytest.raises(UsageError, match="policy-parity"):
+        read_stats(tmp_path / "d")
 
 
 @pytest.mark.parametrize("cut", [1, 100, 20000, 48000])

@@ -226,3 +226,17 @@ def test_a_state_file_cut_short_is_refused(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:-3])
     with pytest.raises(ArtifactError):
         read_stats(folder)
+
+
+def test_statistics_that_stand_in_the_configuration(tmp_path: Path) -> None:
+    config = {**CONFIG, "type": "sac", "dataset_stats": {"observation.state": {"mean": [1, 2], "std": [3, 4]}}}
+    folder = write_policy(tmp_path / "p", config)
+    for path in (folder, folder / "config.json"):
+        (stats,) = read_stats(path)
+        one = stats.features["observation.state"]
+        assert ({n: v.tolist() for n, v in one.values.items()}, one.mode) == (
+            {"mean": [1, 2], "std": [3, 4]},
+            "MEAN_STD",
+        )
+        assert one.sources["std"] == "config.json: dataset_stats.observation.state.std"
+        assert (stats.kind, stats.era, len(stats.declared), stats.chunk) == ("lerobot", "lerobot-0.3", 2, 4)

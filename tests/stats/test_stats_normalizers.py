@@ -125,3 +125,14 @@ def test_running_variances_and_batch_norm_are_told_apart(tmp_path: Path) -> None
     assert list(stats.features) == ["obs"]
     assert {n: v.tolist() for n, v in stats.features["obs"].values.items()} == {"mean": [1.0, 2.0], "std": [2.0, 3.0]}
     assert (stats.era, stats.features["obs"].eps) == (None, None)
+
+
+def test_what_scales_rewards_is_no_observation(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    held = {"_mean": torch.zeros(1, 2), "_std": torch.ones(1, 2)}
+    rnd = {f"state_normalizer.{k}": v for k, v in held.items()}
+    actor = {f"obs_normalizer.{k}": v + 1 for k, v in held.items()}
+    torch.save({"rnd_state_dict": rnd, "actor_state_dict": actor, "infos": None}, tmp_path / "model_1.pt")
+    (stats,) = read_stats(tmp_path / "model_1.pt")
+    assert list(stats.features) == ["rnd_state_dict.state_normalizer", "obs"]
+    assert stats.features["obs"].values["std"].tolist() == [2.0, 2.0]
