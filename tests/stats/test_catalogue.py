@@ -97,6 +97,14 @@ def test_n2_a_state_that_is_left_raw_when_the_policy_runs(corpus: Path, tmp_path
     assert (found.code, found.severity) == ("WEIGHT004", "error")
 
 
+def test_n2_a_step_that_leaves_the_state_out(corpus: Path, tmp_path: Path) -> None:
+    """LeRobot's own way of leaving an observation raw: ``normalize_observation_keys`` does not list it."""
+    folder = planted(corpus, ACT, tmp_path)
+    keys = {"normalize_observation_keys": ["observation.environment_state"]}
+    planting.edit_json(folder / planting.PRE, lambda p: planting.normalizer_of(p).update(keys))
+    assert told(checked(folder)) == [("STATS022", "error", "observation.state")]
+
+
 def test_n3_the_normalizer_is_missing_from_the_exported_steps(corpus: Path, tmp_path: Path) -> None:
     """physical-ai-studio 522: the exported list of steps lacks the state's normalization."""
     folder = planted(corpus, ACT, tmp_path)
@@ -357,6 +365,21 @@ def exported(checkpoint: Path, to: Path, *, normalizer: bool) -> Path:
     example = torch.zeros(1, numbers["_mean"].shape[-1])
     torch.onnx.export(Actor().eval(), (example,), str(to), input_names=["obs"], dynamo=False)
     return to
+
+
+def test_n17_turned_round_a_normalizer_in_the_graph_and_before_it(corpus: Path) -> None:
+    """An export that has its normalizer, run behind a pipeline that has it too: normalized twice."""
+    pipeline, graph = (read_stats(corpus / "made/rsl-rl" / n)[0] for n in ("model_rsl551.pt", "policy_rsl551.onnx"))
+    assert [f for f in check_stats(pipeline) if f.severity == "error"] == []
+    found = [f for f in check_stats(pipeline, graph=graph) if f.severity == "error"]
+    assert [(f.code, len(found)) for f in found] == [("STATS034", 1)]
+    other = replace(graph, features={k: shortened(v) for k, v in graph.features.items()})
+    assert [f for f in check_stats(pipeline, graph=other) if f.severity == "error"] == []
+
+
+def shortened(feature: FeatureStats) -> FeatureStats:
+    """Return the feature with one element less: the normalizer of another input."""
+    return replace(feature, values={k: v[..., :-1] for k, v in feature.values.items()})
 
 
 def test_n18_statistics_that_are_learned_again_when_the_policy_runs(corpus: Path) -> None:

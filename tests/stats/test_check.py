@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parity.contract.model import Contract, Normalization
 from parity.finding import Finding
 from parity.stats.check import check_stats, not_said
 from parity.stats.model import Declared, FeatureStats, NormStats
+from parity.tensor import TensorSpec
 
 RNG = np.random.default_rng(7)
 
@@ -323,6 +325,24 @@ def test_the_round_trip_comes_back_or_is_named() -> None:
 def test_a_chunk_that_is_normalized_by_its_own_range_does_not_come_back() -> None:
     found = check_stats(policy(), formulas={"lerobot-0.4": Pair(own_range=True)})
     assert codes(found) == [("STATS031", "error")]
+
+
+def test_a_contract_s_features_meet_keys_of_any_spelling() -> None:
+    """A contract does not say under which key its framework looks; a reader that knows declares the features itself."""
+    contract = Contract(
+        Path("policy.onnx"),
+        "onnx",
+        inputs=(TensorSpec("observation.state", (1, 3), role="state"),),
+        outputs=(TensorSpec("action", (1, 2), role="action"),),
+        normalization=Normalization({"STATE": "mean_std", "ACTION": "min_max"}),
+    )
+    used = {"state": replace(STATE, name="state", mode=None), "actions": replace(ACTION, name="actions", mode=None)}
+    stats = NormStats(Path("norm_stats.json"), "norm_stats.json", "openpi", used, era="openpi")
+    assert check_stats(stats, contract=contract) == ()
+    wrong = replace(contract, inputs=(TensorSpec("observation.state", (1, 4), role="state"),))
+    assert codes(check_stats(stats, contract=wrong)) == [("STATS006", "error")]
+    alone = replace(stats, features={"actions": used["actions"]})
+    assert codes(check_stats(alone, contract=contract)) == [("STATS001", "error")]
 
 
 def test_what_a_contract_s_reader_said_is_not_said_again() -> None:
