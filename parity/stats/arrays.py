@@ -16,9 +16,9 @@ from parity.artifact import Artifact
 from parity.checkpoint.weight import Weight
 from parity.checkpoint.weights import read_weights
 from parity.contract.ranges import MAX_ELEMENTS, Statistics, is_statistic
-from parity.contract.text import load_json
 from parity.stats.feature import features_of, unbatched
 from parity.stats.json_features import is_feature, is_features, statistics_in, unread
+from parity.stats.json_file import read_json
 from parity.stats.model import NormStats
 from parity.stats.tensors import reading
 
@@ -45,7 +45,7 @@ class _Reader:
 
 def _of_json(artifact: Artifact) -> Iterator[NormStats]:
     path = artifact.path
-    data = load_json(path)
+    data = read_json(path)
     if not isinstance(data, dict):
         return
     groups = {k: v for k, v in data.items() if is_features(v)}

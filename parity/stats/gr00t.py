@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from parity.artifact import Artifact
-from parity.contract.text import load_json
 from parity.errors import ArtifactError
 from parity.stats.feature import features_of
 from parity.stats.json_features import is_features, statistics_in
+from parity.stats.json_file import read_json
 from parity.stats.model import Declared, FeatureStats, NormStats
 
 KIND, N15, N16 = "gr00t", "gr00t", "gr00t-1.6"
@@ -44,7 +44,7 @@ class _Reader:
         file = _file(path) if artifact.kind == "folder" else path
         if file is None:
             return ()
-        data = load_json(file)
+        data = read_json(file)
         if is_modality(data):
             return _modality(path, data)
         return tuple(_embodiments(path, file, {"": data} if _by_modality(data) else data))
@@ -56,7 +56,7 @@ def _file(folder: Path) -> Path | None:
 
 def _is_ours(path: Path) -> bool:
     try:
-        data = load_json(path)
+        data = read_json(path)
     except ArtifactError:
         return False
     if is_modality(data) or _by_modality(data):
@@ -100,7 +100,7 @@ def _embodiments(path: Path, file: Path, data: Mapping[str, Any]) -> Iterator[No
 
 
 def _processor(path: Path) -> dict[str, Any]:
-    data = load_json(path) if path.is_file() else None
+    data = read_json(path) if path.is_file() else None
     kwargs = data.get("processor_kwargs", data) if isinstance(data, dict) else None
     return kwargs if isinstance(kwargs, dict) else {}
 
@@ -142,7 +142,7 @@ def _modality(path: Path, data: Mapping[str, Any]) -> tuple[NormStats, ...]:
         for name, _, start, end, kind in _slices(data, str(path))
     )
     beside = path.parent / "stats.json"
-    stats = load_json(beside) if beside.is_file() else None
+    stats = read_json(beside) if beside.is_file() else None
     features = features_of(statistics_in(stats, beside.name)) if is_features(stats) and isinstance(stats, dict) else {}
     whole = NormStats(path, str(path), "gr00t_modality", features, declared=declared, facts={"file": path.name})
     return (replace(whole, features=cut(features, data, str(path))),)
@@ -154,7 +154,7 @@ def by_modality(whole: NormStats, path: Path) -> NormStats:
     Raises:
         ArtifactError: it cannot be parsed, or is none.
     """
-    data = load_json(path)
+    data = read_json(path)
     if not is_modality(data):
         raise ArtifactError(f"{path}: no modality.json", expected='{"state": {"<key>": {"start": 0, "end": 6}}}')
     return replace(

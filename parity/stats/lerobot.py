@@ -15,9 +15,10 @@ from parity.checkpoint.safetensors import open_safetensors
 from parity.contract.lerobot import config_in
 from parity.contract.lerobot_folder import AFTER, BEFORE, WEIGHTS, processors_in
 from parity.contract.lerobot_processor import is_processor, read_processor
-from parity.contract.text import load_json
 from parity.errors import ArtifactError
 from parity.stats.feature import features_of
+from parity.stats.json_features import is_features
+from parity.stats.json_file import read_json
 from parity.stats.lerobot_legacy import EPS, ERA, legacy_sets
 from parity.stats.lerobot_policy import Policy, read_policy
 from parity.stats.lerobot_processors import processor_sets
@@ -34,14 +35,15 @@ class _Reader:
     def matches(self, artifact: Artifact) -> bool:
         if artifact.kind == "folder":
             return _base(artifact.path) is not None
-        return artifact.kind == "json" and (_is_processor_file(artifact.path) or _is_config(artifact.path))
+        return artifact.kind == "json" and _is_ours(artifact.path)
 
     def read(self, artifact: Artifact) -> tuple[NormStats, ...]:
         path = artifact.path
-        if artifact.kind == "json" and _is_config(path):
-            return (_written(path, str(path), read_policy(path)),)
-        if artifact.kind == "json":
+        if artifact.kind == "json" and is_processor(read_json(path)):
             return _of_file(path)
+        if artifact.kind == "json":
+            policy = read_policy(path)
+            return (_written(path, str(path), policy),) if policy.written else ()
         base = _base(path)
         return () if base is None else _of_folder(path, base, str(path))
 
@@ -76,19 +78,16 @@ def _base(folder: Path) -> Path | None:
     return None
 
 
-def _is_processor_file(path: Path) -> bool:
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a processor, or a policy's configuration that holds statistics itself."""
     try:
-        return is_processor(load_json(path))
+        data = read_json(path)
     except ArtifactError:
         return False
-
-
-def _is_config(path: Path) -> bool:
-    """Whether a file is a policy's configuration that holds statistics itself."""
-    try:
-        return bool(read_policy(path).written)
-    except ArtifactError:
-        return False
+    if not isinstance(data, dict) or is_processor(data):
+        return isinstance(data, dict)
+    policy = data.get("policy")
+    return is_features(data.get("dataset_stats") or (policy.get("dataset_stats") if isinstance(policy, dict) else None))
 
 
 def _of_file(path: Path) -> tuple[NormStats, ...]:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from parity.artifact import Artifact
-from parity.contract.text import load_json
 from parity.errors import ArtifactError
 from parity.stats.feature import features_of
 from parity.stats.gr00t import MODALITY, by_modality
 from parity.stats.json_features import is_features, statistics_in
+from parity.stats.json_file import read_json
 from parity.stats.lerobot_episodes import is_episodes_stats, pooled_lines, pooled_tables
 from parity.stats.model import NormStats
 from parity.stats.parquet_episodes import can_read
@@ -67,7 +67,7 @@ def _meta(folder: Path) -> Path | None:
 
 def _is_stats(path: Path) -> bool:
     try:
-        return is_features(load_json(path))
+        return is_features(read_json(path))
     except ArtifactError:
         return False
 
@@ -95,7 +95,7 @@ def _of_meta(folder: Path, meta: Path) -> Iterator[NormStats]:
 
 
 def _json(path: Path, artifact: Path) -> NormStats:
-    data = load_json(path)
+    data = read_json(path)
     if not is_features(data):
         raise ArtifactError(
             f"{path}: no statistics of a dataset", expected='{"<feature>": {"mean": [...], "std": [...], ...}, ...}'
@@ -124,7 +124,7 @@ def _tables(folder: Path, artifact: Path) -> NormStats | None:
 
 def _info(path: Path) -> dict[str, Any]:
     """Return what ``info.json`` tells about the dataset's size and rate; nothing where it is not there."""
-    data = load_json(path) if path.is_file() else None
+    data = read_json(path) if path.is_file() else None
     return {k: data[k] for k in _TOLD if isinstance(data.get(k), str | int | float)} if isinstance(data, dict) else {}
 
 

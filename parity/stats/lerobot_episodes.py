@@ -20,7 +20,8 @@ from parity.errors import ArtifactError
 if TYPE_CHECKING:
     from parity.tensor import Array
 
-MAX_LINE_BYTES = 16 << 20
+MAX_LINE_BYTES = 8 << 20
+HEAD_BYTES = 1 << 16
 _NEEDED = ("mean", "std", "min", "max", "count")
 
 
@@ -122,8 +123,11 @@ def _merged(a: _Pool, b: _Pool) -> _Pool:
 def is_episodes_stats(path: Path) -> bool:
     """Whether the first line of a file is the statistics of an episode."""
     try:
+        with path.open("rb") as f:
+            if b'"stats"' not in f.read(HEAD_BYTES):
+                return False
         return "stats" in next(_lines(path), {})
-    except ArtifactError:
+    except (ArtifactError, OSError):
         return False
 
 

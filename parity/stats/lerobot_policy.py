@@ -9,7 +9,7 @@ from typing import Any
 
 from parity.contract.lerobot_policy import Feature, features_of, is_policy_config, modes_of, policy_contract
 from parity.contract.ranges import Statistics, from_config
-from parity.contract.text import load_json
+from parity.stats.json_file import read_json
 from parity.stats.model import Declared
 
 
@@ -38,7 +38,7 @@ def read_policy(config: Path) -> Policy:
     """
     if not config.is_file():
         return Policy()
-    data = load_json(config)
+    data = read_json(config)
     if isinstance(data, dict) and not is_policy_config(data) and is_policy_config(data.get("policy")):
         data = data["policy"]
     if not is_policy_config(data):

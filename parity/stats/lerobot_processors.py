@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from parity.contract.fields import kind_of
 from parity.contract.lerobot_policy import Feature
 from parity.contract.lerobot_processor import Processor
+from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.stats.feature import features_of
 from parity.stats.lerobot_policy import Policy, declare
@@ -82,7 +84,7 @@ def _side(
         return {}
     found, said = processor.statistics()
     findings += said
-    eps = step.config.get("eps")
+    eps = _eps(step.config.get("eps"), str(processor.path))
     listed = {f.name: f for f in processor.features()}
     only = step.config.get("normalize_observation_keys")
     names = {d.name for d in declared}
@@ -96,8 +98,15 @@ def _side(
             applied = IDENTITY
         return applied or (IDENTITY if key in names else None)
 
-    number = float(eps) if isinstance(eps, int | float) and not isinstance(eps, bool) else None
-    return features_of(found or {}, mode=mode, eps=number)
+    return features_of(found or {}, mode=mode, eps=eps)
+
+
+def _eps(value: Any, where: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise ArtifactError(f"{where}: the normalizer's eps is {kind_of(value)}", expected="a small number, as 1e-8")
+    return float(value)
 
 
 def _applied(feature: Feature | None, processor: Processor) -> str | None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from parity.artifact import Artifact
-from parity.contract.text import load_json
 from parity.errors import ArtifactError
 from parity.stats.feature import features_of
 from parity.stats.json_features import statistics_in
+from parity.stats.json_file import read_json
 from parity.stats.model import NormStats
 
 KIND, ERA, EPS = "openpi", "openpi", 1e-6
@@ -51,7 +51,7 @@ class _Reader:
 
 def _is_norm_stats(path: Path) -> bool:
     try:
-        data = load_json(path)
+        data = read_json(path)
     except ArtifactError:
         return path.name == FILE  # reading it says why it cannot be parsed
     return isinstance(data, dict) and isinstance(data.get(TOP), dict)
@@ -78,12 +78,12 @@ def _files(folder: Path) -> Iterator[Path]:
 def _config(folder: Path) -> dict[str, Any]:
     """Return ``config.json`` of a converted PyTorch checkpoint, an empty one where it is not there."""
     path = folder / "config.json"
-    data = load_json(path) if path.is_file() else None
+    data = read_json(path) if path.is_file() else None
     return data if isinstance(data, dict) else {}
 
 
 def _read(file: Path, artifact: Path, label: str, config: dict[str, Any], facts: dict[str, Any]) -> NormStats:
-    data = load_json(file)
+    data = read_json(file)
     stats = data.get(TOP) if isinstance(data, dict) else None
     if not isinstance(stats, dict) or not stats:
         raise ArtifactError(

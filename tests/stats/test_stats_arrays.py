@@ -120,3 +120,10 @@ def test_damaged_bytes_are_read_or_refused_but_never_crash(tmp_path: Path, form:
     except ArtifactError:
         return
     assert all(v.dtype == np.float64 for s in found for one in s.features.values() for v in one.values.values())
+
+
+def test_json_larger_than_statistics_ever_are_is_not_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "norm_stats.json"
+    path.write_text('{"norm_stats": {"a": {"mean": [' + "0," * (8 << 20) + '0], "std": [1]}}}')
+    with pytest.raises(ArtifactError, match="bytes of text"):
+        read_stats(path)
