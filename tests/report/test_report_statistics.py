@@ -66,7 +66,7 @@ def test_says_who_agrees_with_whom_in_words(build: Build, stats: dict[str, Any])
     raw = html(build("FAIL", stats=stats))
     for words in (
         "Normalization statistics",
-        "3 sources, 1 features compared: 1 in conflict. The odd one out is deployed.",
+        "3 sources, 1 feature compared: 1 in conflict. The odd one out is deployed.",
         "those of data, rounded to float32",
         '<td class="conflict">conflict<span class="said">31 %</span></td>',
         '<td class="conflict">conflict<span class="said">cannot be measured</span></td>',
