@@ -17,6 +17,7 @@ from parity.contract.join import join
 from parity.contract.recurrent import keeps_state, state_pairs, without_state
 from parity.contract.toml_text import toml_key, toml_string
 from parity.errors import ArtifactError, UsageError
+from parity.release.init_stats import stats_part
 from parity.release.sides import RUNNER_OF
 
 TORCH_SIDE = (
@@ -70,7 +71,7 @@ def draft(artifacts: Sequence[Path], folder: Path = Path()) -> str:
         _cases(reference),
         _budgets(reference, candidates),
         _adapters(reference, candidates),
-        _stats(reference, folder),
+        stats_part([f.artifact for f in (reference, *candidates)], folder),
         WAIVERS,
     ]
     text = "\n".join(parts)
@@ -298,9 +299,3 @@ def _adapters(reference: Found, candidates: Sequence[Found]) -> str:
 def _comment(text: str) -> str:
     """Return text that may hold names from artifacts as the rest of one comment line."""
     return toml_string(text)[1:-1].replace('\\"', '"')
-
-
-def _stats(reference: Found, folder: Path) -> str:
-    own = _path(reference.artifact, folder) if reference.artifact.kind == "folder" else "data/my_dataset"
-    lines = ["# Normalization statistics that must agree with each other:", "# [stats]"]
-    return "\n".join([*lines, f"# sources = [{toml_string(own)}]", ""])

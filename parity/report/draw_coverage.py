@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 REACH = 2.0  # of normalized values; what lies further out is drawn at the edge
 MAX_DIMENSIONS = 64
 _ROW = 0.22  # inches
-_WIDTH = 5.6
+_WIDTH = 3.3  # a phone shows it whole
 
 
 def draw_coverage(row: Mapping[str, Any], outside: Sequence[float], key: str, words: str) -> Markup | None:

@@ -116,7 +116,7 @@ def _words(sources: Sequence[Entry], pairs: Sequence[Entry]) -> str:
     if not pairs:
         return "Nothing was compared: the sources have no feature in common." if len(sources) > 1 else ""
     odd = [str(s.get("label")) for s in sources if s.get("odd_in")]
-    told = f"{len(sources)} sources, {len(features)} features compared"
+    told = f"{len(sources)} sources, {len(features)} feature{'' if len(features) == 1 else 's'} compared"
     told += f": {counts['CONFLICT']} in conflict" if counts["CONFLICT"] else ": none in conflict"
     told += f", {counts['DRIFT']} drifted" if counts["DRIFT"] else ""
     return f"{told}.{f' The odd one out is {odd[0]}.' if len(odd) == 1 else ''}"
@@ -163,7 +163,7 @@ def _stored(r: Entry, key: str) -> dict[str, Any]:
     return {
         "source": str(r.get("source")),
         "feature": str(r.get("feature")),
-        "mode": str(r.get("mode") or ABSENT),
+        "mode": str(r.get("mode") or ""),
         "words": words,
         "figure": draw_coverage(r, outside, key, words) if key else None,
         "lines": _lines(r, outside),

@@ -30,7 +30,7 @@ USED: Mapping[str, tuple[str, ...]] = {
     "IDENTITY": (),
 }
 # Measured on the corpus: statistics recomputed on a slightly other dataset are at most 0.0065 apart, on 90 % of a real
-# dataset's episodes mean and std 0.03; those of other settings or another run 0.095 to 0.95 (docs/stats.md).
+# dataset's episodes mean and std 0.03; those of other settings or another run 0.095 to 0.95 (docs/statistics.md).
 SAME_GAP = 1e-4
 CONFLICT_GAP = 0.05
 ROUNDING = 2.0**-22  # of the value: two roundings to float32 and a little

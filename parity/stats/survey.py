@@ -17,7 +17,7 @@ from parity.finding import Finding, by_severity
 from parity.stats.agree import MAX_SOURCES, Agreement, Source, agree, worst_of
 from parity.stats.check import check_stats
 from parity.stats.choose import Given, choose, split
-from parity.stats.computed import computed
+from parity.stats.computed import computed, untold
 from parity.stats.model import FeatureStats, NormStats
 from parity.stats.registry import read_stats
 from parity.stats.stored import coverage_findings
@@ -54,7 +54,11 @@ def survey(
     data = again.recomputed.stats if again else next((s.stats for s in found.sources if s.data), None)
     findings += [f for s in chosen if s.kind != RECOMPUTED for f in checked(s, None if data is s else data)]
     beside = [] if again is None else again.rows(found)
-    findings += [*agreement_findings(found), *coverage_findings(beside), *(again.findings if again else ())]
+    told = [*agreement_findings(found), *coverage_findings(beside)]
+    if again is not None:
+        causes = again.against(found)
+        told = [*untold(found, told, causes), *causes, *again.findings]
+    findings += told
     return document(found, by_severity(findings), beside, strict=strict)
 
 

@@ -42,8 +42,10 @@ def _features(found: Agreement) -> Iterator[Finding]:
         # What is not as the data conflicts with what is: said once.
         if between := [p for p in apart if p not in wrong and len(told & {p.a, p.b}) != 1]:
             yield _apart(found, name, CONFLICT, between)
-        if drifted := [p for p in mine if p.comparison.verdict == "DRIFT"]:
-            yield _apart(found, name, DRIFT, drifted)
+        drifted = [p for p in mine if p.comparison.verdict == "DRIFT"]
+        for some in ([p for p in drifted if _with_data(found, p) is with_data] for with_data in (False, True)):
+            if some:
+                yield _apart(found, name, DRIFT, some)
         yield from _unjudged(found, name, mine)
         yield from _modes(found, name, mine)
         unused = [p for p in mine if (u := p.comparison.unused) and u.gap > CONFLICT_GAP]

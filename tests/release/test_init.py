@@ -18,6 +18,7 @@ from parity.errors import ArtifactError, UsageError
 from parity.release.config import parse_config
 from parity.release.init import draft
 from parity.tensor import TensorSpec
+from stats_files import norm_stats
 
 CONTRACTS: dict[str, dict[str, Any]] = {}
 
@@ -134,6 +135,17 @@ def test_the_commented_parts_are_valid_too() -> None:
     assert table["cases"]["nominal"] == 16
     assert table["stats"]["sources"]
     assert table["waiver"][0]["finding"] == "PREC001"
+
+
+def test_statistics_beside_the_artifacts_are_to_agree() -> None:
+    paths = [torchscript("train/policy.pt"), onnx("deploy/policy.onnx")]
+    norm_stats(Path("deploy/norm_stats.json"))
+    text = draft(paths)
+    assert "stats" not in parsed(text)  # one has nothing to agree with
+    assert parsed(uncommented(text))["stats"]["sources"] == ["deploy/norm_stats.json"]
+    norm_stats(Path("train/norm_stats.json"))
+    Path("train/stats.json").write_text("{}")
+    assert parsed(draft(paths))["stats"]["sources"] == ["train/norm_stats.json", "deploy/norm_stats.json"]
 
 
 def test_what_the_adapter_must_decide_is_written_down() -> None:

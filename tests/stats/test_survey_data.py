@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ import pytest
 from lerobot_data import episodes, write_v2
 from parity.errors import ArtifactError
 from parity.report.schema import validate
+from parity.stats.agree import agree
+from parity.stats.choose import Given
+from parity.stats.computed import computed
+from parity.stats.registry import read_stats
 from parity.stats.survey import survey
 
 pytest.importorskip("pyarrow")
@@ -75,8 +80,28 @@ def test_a_parked_joint_whose_std_is_eight_times_off(tmp_path: Path, data: list[
     off = (joint.std(0) * [1, 1, 8]).tolist()
     document = survey([], str(store(tmp_path / "set", data, observation_state={"std": off})))
     assert document["verdict"] == "FAIL"
-    (finding,) = [f for f in document["findings"] if f["code"] == "STATS081"]
-    assert (finding["where"], "std of dimension 2" in finding["title"]) == ("observation.state[2]", True)
+    assert [(p["feature"], p["verdict"]) for p in document["agreement"]][1] == ("observation.state", "CONFLICT")
+    (finding,) = [f for f in document["findings"] if f["severity"] == "error"]
+    assert (finding["where"], "the std" in finding["title"]) == ("observation.state[2]", True)
+    assert finding["evidence"]["source"] == str(tmp_path / "set")
+
+
+def test_a_range_that_is_wider_than_the_data_is_a_conflict_still(tmp_path: Path, data: list[dict[str, Any]]) -> None:
+    wide = {"min": [-50.0, -50.0], "max": [50.0, 50.0]}
+    document = survey([], str(store(tmp_path / "set", data, action=wide)))
+    assert {p["verdict"] for p in document["agreement"] if p["feature"] == "action"} == {"CONFLICT"}
+    assert document["verdict"] == "FAIL"
+
+
+def test_what_the_policy_does_not_use_is_told_and_decides_nothing(tmp_path: Path, data: list[dict[str, Any]]) -> None:
+    wide = {"q01": [-9.0, -9.0], "q99": [9.0, 9.0]}
+    (dataset,) = read_stats(store(tmp_path / "set", data, action=wide))
+    features = {n: replace(f, mode="MEAN_STD") for n, f in dataset.features.items()}
+    policy = replace(dataset, label="policy", kind="lerobot_processor", features=features)
+    again = computed(str(tmp_path / "set"), [Given((policy,))])
+    for one, severities in ((policy, {"info"}), (dataset, {"error"})):
+        told = again.against(agree([one, again.recomputed.stats]))
+        assert {f.severity for f in told} == severities
 
 
 def test_quantiles_that_are_means_of_quantiles(tmp_path: Path) -> None:
@@ -88,7 +113,7 @@ def test_quantiles_that_are_means_of_quantiles(tmp_path: Path) -> None:
     store(tmp_path / "set", found, action={"q01": averaged[0].tolist(), "q99": averaged[1].tolist()})
     document = survey([], str(tmp_path / "set"))
     assert document["verdict"] == "FAIL"
-    assert {"STATS081", "STATS082"} <= set(codes(document))
+    assert "STATS045" in codes(document)
     row = next(r for r in document["recomputed"] if r["feature"] == "action")
     assert min(row["outside"]) > 0.5
 
