@@ -33,7 +33,7 @@ class _Reader:
 
     def matches(self, artifact: Artifact) -> bool:
         if artifact.kind == "folder":
-            return _config_in(artifact.path) is not None
+            return config_in(artifact.path) is not None
         if artifact.kind != "json":
             return False
         return _is_lerobot(artifact.path)
@@ -53,7 +53,7 @@ def _is_lerobot(path: Path) -> bool:
     return is_policy_config(data) or (isinstance(data, dict) and is_policy_config(data.get("policy")))
 
 
-def _config_in(folder: Path) -> Path | None:
+def config_in(folder: Path) -> Path | None:
     """Return the file that holds a policy folder's configuration, None where there is none."""
     for base in (folder, folder / _INNER):
         for name in (_CONFIG, _TRAIN):
@@ -124,7 +124,7 @@ def _read_folder(folder: Path) -> Contract:
     Raises:
         ArtifactError: a file in it cannot be parsed or is not what it claims to be.
     """
-    config = _config_in(folder)
+    config = config_in(folder)
     if config is None:
         raise ArtifactError(f"{folder}: holds no LeRobot configuration", expected=f"{_CONFIG} or {_TRAIN}")
     base = config.parent

@@ -18,9 +18,9 @@ from parity.tensor import TensorSpec
 
 MODES_DISAGREE = "CONTRACT012"
 
-_WEIGHTS = "model.safetensors"
-_BEFORE = ("policy_preprocessor.json", "preprocessor.json")  # the second name is that of the first releases
-_AFTER = ("policy_postprocessor.json", "postprocessor.json")
+WEIGHTS = "model.safetensors"
+BEFORE = ("policy_preprocessor.json", "preprocessor.json")  # the second name is that of the first releases
+AFTER = ("policy_postprocessor.json", "postprocessor.json")
 
 
 def with_processors(contract: Contract, base: Path) -> Contract:
@@ -29,10 +29,19 @@ def with_processors(contract: Contract, base: Path) -> Contract:
     Raises:
         ArtifactError: a processor or a file of tensors is corrupt.
     """
-    before, after = _first(base, _BEFORE), _first(base, _AFTER)
+    before, after = processors_in(base)
     if before is None and after is None:
         return _legacy(contract, base)
     return _processors(contract, before, after)
+
+
+def processors_in(base: Path) -> tuple[Processor | None, Processor | None]:
+    """Return the pre- and the postprocessor of a policy folder, None for one that is not there.
+
+    Raises:
+        ArtifactError: one of them is corrupt.
+    """
+    return _first(base, BEFORE), _first(base, AFTER)
 
 
 def _first(base: Path, names: tuple[str, ...]) -> Processor | None:
@@ -137,20 +146,20 @@ def _modes_disagree(name: str, differ: dict[str, list[str]]) -> Finding:
 
 def _legacy(contract: Contract, base: Path) -> Contract:
     """Return the contract with statistics from buffers inside the weights; without weights nothing is looked for."""
-    weights = base / _WEIGHTS
+    weights = base / WEIGHTS
     if not weights.is_file():
         return contract
-    inputs, outputs, findings = legacy_statistics(open_safetensors(weights), _WEIGHTS)
+    inputs, outputs, findings = legacy_statistics(open_safetensors(weights), WEIGHTS)
     modes = contract.normalization.modes
     if not inputs and not outputs and not findings:
         specs = (*contract.inputs, *contract.outputs)
-        missing = _not_normalized(specs, _features(contract, specs), modes, f"no file beside {_WEIGHTS} and none in it")
+        missing = _not_normalized(specs, _features(contract, specs), modes, f"no file beside {WEIGHTS} and none in it")
         return replace(contract, findings=(*contract.findings, *missing))
     ambiguous = {f.where for f in findings}
     sides = []
     for specs, found in ((contract.inputs, inputs), (contract.outputs, outputs)):
         features = _features(contract, specs)
-        ranged, said = attach(specs, features, modes, found, key=legacy_key, place=_WEIGHTS)
+        ranged, said = attach(specs, features, modes, found, key=legacy_key, place=WEIGHTS)
         findings += [f for f in said if legacy_key(f.where) not in ambiguous]
         sides.append(ranged)
     stats = tuple(found.source for side in (inputs, outputs) for found in side.values())

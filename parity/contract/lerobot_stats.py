@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from parity.checkpoint.safetensors import SafetensorsFile
 from parity.contract.lerobot_policy import Feature
@@ -40,6 +41,39 @@ def legacy_key(feature: str) -> str:
     return feature.replace(".", "_")
 
 
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A legacy buffer: ``dataset`` is "" where no dataset stands before its ``name`` (``observation_state``).
+
+    ``stored`` is what stands between the module and the statistic: ``buffer_action``, ``so100_buffer_action``.
+    """
+
+    dataset: str
+    name: str
+    stored: str
+    statistics: Statistics
+
+
+def legacy_buffers(file: SafetensorsFile, source: str) -> dict[str, list[Buffer]]:
+    """Return all legacy buffers by side, ``normalize_inputs`` and ``unnormalize_outputs``, in the file's order.
+
+    Raises:
+        ArtifactError: see `from_safetensors`.
+    """
+    places: dict[str, re.Match[str]] = {}  # name up to the statistic -> what its parts are
+    for name in file.names:
+        match = _LEGACY.fullmatch(name)
+        if match and match["module"] != "normalize_targets":
+            places.setdefault(name.rpartition(".")[0], match)
+    found = from_safetensors(file, source) if places else {}
+    sides: dict[str, list[Buffer]] = {"normalize_inputs": [], "unnormalize_outputs": []}
+    for place, match in places.items():
+        if place in found:
+            stored = place.removeprefix(f"{match['module']}.")
+            sides[match["module"]].append(Buffer(match["data"] or "", match["name"], stored, found[place]))
+    return sides
+
+
 def legacy_statistics(
     file: SafetensorsFile, source: str
 ) -> tuple[dict[str, Statistics], dict[str, Statistics], list[Finding]]:
@@ -51,22 +85,15 @@ def legacy_statistics(
     Raises:
         ArtifactError: see `from_safetensors`.
     """
-    names: dict[tuple[str, str], dict[str, str]] = {}  # (side, buffer) -> dataset -> name up to the statistic
-    for name in file.names:
-        match = _LEGACY.fullmatch(name)
-        if match and match["module"] != "normalize_targets":
-            key = (match["module"], match["name"])
-            names.setdefault(key, {})[match["data"] or ""] = name.rpartition(".")[0]
-    found = from_safetensors(file, source) if names else {}
-    sides: dict[str, dict[str, Statistics]] = {"normalize_inputs": {}, "unnormalize_outputs": {}}
+    sides: list[dict[str, Statistics]] = []
     several: dict[str, list[str]] = {}
-    for (module, buffer), datasets in names.items():
-        if len(datasets) > 1:
-            several[buffer] = sorted(datasets)
-        elif (stored := next(iter(datasets.values()))) in found:
-            sides[module][buffer] = found[stored]
-    findings = [_several(buffer, datasets) for buffer, datasets in several.items()]
-    return sides["normalize_inputs"], sides["unnormalize_outputs"], findings
+    for buffers in legacy_buffers(file, source).values():
+        by_name: dict[str, list[Buffer]] = {}
+        for buffer in buffers:
+            by_name.setdefault(buffer.name, []).append(buffer)
+        several |= {name: sorted(b.dataset for b in found) for name, found in by_name.items() if len(found) > 1}
+        sides.append({name: found[0].statistics for name, found in by_name.items() if len(found) == 1})
+    return sides[0], sides[1], [_several(buffer, datasets) for buffer, datasets in several.items()]
 
 
 def attach(

@@ -8,6 +8,7 @@ feature is decided by the format's own reader; a range is set only where they fi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ STATS_SHAPE = "CONTRACT006"
 STATS_NOT_FINITE = "CONTRACT007"
 
 STATISTICS = ("mean", "std", "min", "max", "q01", "q99", "q10", "q50", "q90", "count")
+_QUANTILE = re.compile(r"q\d{1,3}")
 MAX_ELEMENTS = 1 << 20
 
 RangeKind = Literal["mean_std", "min_max", "quantiles"]
@@ -75,7 +77,7 @@ def from_names(names: Iterable[str], read: Callable[[str], Array], source: str) 
     found: dict[str, dict[str, Array]] = {}
     for name in names:
         feature, dot, statistic = name.rpartition(".")
-        if dot and feature and statistic in STATISTICS:
+        if dot and feature and is_statistic(statistic):
             found.setdefault(feature, {})[statistic] = read(name)
     return {feature: Statistics(feature, values, f"{source}: {feature}") for feature, values in found.items()}
 
@@ -105,22 +107,38 @@ def from_config(value: Any, source: str) -> dict[str, Statistics]:
     for feature, entries in value.items() if isinstance(value, dict) else ():
         if not isinstance(entries, dict):
             continue
-        values = {k: _array(v, f"{source}.{feature}.{k}") for k, v in entries.items() if k in STATISTICS}
+        values = {k: as_array(v, f"{source}.{feature}.{k}") for k, v in entries.items() if is_statistic(k)}
         if values:
             found[str(feature)] = Statistics(str(feature), values, f"{source}.{feature}")
     return found
 
 
-def _array(value: Any, source: str) -> Array:
+def is_statistic(name: str) -> bool:
+    """Whether a name is that of a statistic: those of `STATISTICS`, or any quantile, ``q`` and its digits."""
+    return name in STATISTICS or _QUANTILE.fullmatch(name) is not None
+
+
+def as_array(value: Any, source: str) -> Array:
+    """Return parsed JSON or YAML as an array of float64; truth values are 0 and 1, a null inside of a list is NaN.
+
+    Raises:
+        ArtifactError: no number, no rectangular list of numbers, or more than 2^20 of them.
+    """
     import numpy as np
 
     try:
-        array = np.asarray(value, dtype=np.float64) if isinstance(value, list | int | float) else None
+        array = np.asarray(value) if isinstance(value, list | int | float) else None
+        if array is not None and array.dtype.kind == "O" and all(_is_number(v) for v in array.reshape(-1)):
+            array = array.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
         array = None
-    if array is None or array.size > MAX_ELEMENTS:
+    if array is None or array.dtype.kind not in "biuf" or array.size > MAX_ELEMENTS:
         raise ArtifactError(f"{source}: not an array of numbers", expected="numbers in lists of equal length")
-    return array
+    return array.astype(np.float64)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, int | float)
 
 
 def with_range(spec: TensorSpec, statistics: Statistics, mode: str | None) -> tuple[TensorSpec, Finding | None]:

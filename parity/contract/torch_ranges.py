@@ -13,7 +13,7 @@ from parity.checkpoint.weight import Weight
 from parity.tensor import Range
 
 # (mean, spread, whether the spread is a variance)
-_PAIRS = (
+PAIRS = (
     ("_mean", "_std", False),
     ("mean", "std", False),
     ("obs_mean", "obs_std", False),
@@ -37,7 +37,7 @@ def normalizer_range(
     Raises:
         ArtifactError: a buffer's bytes cannot be read.
     """
-    for mean_name, spread_name, is_variance in _PAIRS:
+    for mean_name, spread_name, is_variance in PAIRS:
         for name, mean in weights.items():
             prefix, _, last = name.rpartition(".")
             spread = weights.get(f"{prefix}.{spread_name}" if prefix else spread_name)

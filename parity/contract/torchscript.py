@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from parity.artifact import Artifact
@@ -79,7 +80,7 @@ class TorchScriptReader:
         resets = [name for name in RESETS if signature(source, name) is not None]
         first = _first_layer(weights)
         random = draws_random_numbers(archive)
-        epsilons = {m.name: m.attributes["eps"] for m in modules if isinstance(m.attributes.get("eps"), float)}
+        epsilons = _epsilons(modules)
         inputs = _inputs(artifact, forward, weights, first, epsilons)
         findings = [*_findings(modules, state, resets, random)]
         findings += [f for f in (finite_finding(weights.values()),) if f is not None]
@@ -102,6 +103,20 @@ class TorchScriptReader:
             },
             findings=tuple(findings),
         )
+
+
+def module_epsilons(path: Path) -> dict[str, float]:
+    """Return what each module of a TorchScript file calls its ``eps``, by the module's name.
+
+    Raises:
+        ArtifactError: truncated or corrupt.
+    """
+    root = read_zip_payload(Archive(path)).root
+    return _epsilons(list(_modules(root))) if isinstance(root, Record) else {}
+
+
+def _epsilons(modules: list[_Module]) -> dict[str, float]:
+    return {m.name: m.attributes["eps"] for m in modules if isinstance(m.attributes.get("eps"), float)}
 
 
 def _attributes(record: Record) -> Mapping[str, Any]:
