@@ -14,6 +14,7 @@ from parity.artifact import Artifact
 from parity.checkpoint.checkpoint import read_checkpoint
 from parity.contract import read_contract
 from parity.diagnose import (
+    NORMALIZER,
     Explanation,
     Statistics,
     finding_of,
@@ -56,6 +57,8 @@ def explain(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> tupl
             continue
         weights = _weights(prepared.reference, side)
         static = static_findings(prepared.reference.contract, side.contract, weights)
+        if side.pipeline is not None or prepared.reference.pipeline is not None:  # a normalizer may stand outside
+            static = [f for f in static if f.code != NORMALIZER]
         failed = verdicts[side.name] == "FAIL"
         explained = _explained(prepared, folder, side, rows) if failed else []
         own = [f.for_candidate(side.name) for f in static]

@@ -89,7 +89,7 @@ def _whole(reference: Side) -> list[Finding]:
     return [
         Finding(
             "PIPE002",
-            "warning",
+            "info",
             f"The reference {reference.given} has no pipeline: it is fed raw observations, as a policy that has its "
             "pre- and post-processing inside.",
             where=reference.given,

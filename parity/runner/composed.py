@@ -67,7 +67,9 @@ class Composition:
             n = min((len(a) for a in arrays.values()), default=0)
             rows = [self.outputs({name: a[i] for name, a in arrays.items()}) for i in range(n)]
             return {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}  # type: ignore[misc]
-        return dict(applied((*self.cut, *self.pipeline.after), self.adapter.outputs(arrays)))
+        given = self.adapter.outputs(arrays)
+        after = applied((*self.cut, *self.pipeline.after), given)
+        return {name: _as_given(array, given.get(name)) for name, array in after.items()}
 
     def before_unnormalizing(self, arrays: Mapping[str, Array | list[Array]]) -> dict[str, Array | list[Array]]:
         """Return the outputs that are shown, as they are before they are unnormalized, under `GRAPH` and their name."""
@@ -98,6 +100,12 @@ def _as_taken(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> Array
         apart = array.dtype.kind == "f" and wanted in ("float16", "float32", "float64") and array.dtype.name != wanted
         result[name] = array.astype(np.dtype(wanted)) if apart else array
     return result
+
+
+def _as_given(array: Array, given: Array | None) -> Array:
+    """Return an output in the float type in which the graph gave it: openpi un-normalizes in float64."""
+    wider = given is not None and array.dtype.kind == "f" and given.dtype.kind == "f" and array.dtype != given.dtype
+    return array.astype(given.dtype) if wider and given is not None else array
 
 
 class ComposedSession:
