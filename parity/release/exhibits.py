@@ -48,7 +48,7 @@ def exhibits(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> lis
     with contextlib.suppress(*LEFT_OUT), Evidence(folder, prepared.plan) as evidence:
         for (candidate, output), rows in groups.items():
             with contextlib.suppress(*LEFT_OUT):
-                one = _exhibit(evidence, prepared, candidate, rows, prepared.contract.output(output))
+                one = _exhibit(evidence, prepared, candidate, rows, prepared.output(output))
                 found += [one] if one is not None else []
     return found
 

@@ -13,6 +13,7 @@ import numpy as np
 from parity.artifact import Artifact
 from parity.contract import read_contract
 from parity.diagnose import (
+    NORMALIZER,
     Explanation,
     Statistics,
     finding_of,
@@ -54,13 +55,17 @@ def explain(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> tupl
             continue
         weights = _weights(prepared.reference, side)
         static = static_findings(prepared.reference.contract, side.contract, weights)
+        if side.pipeline is not None or prepared.reference.pipeline is not None:  # a normalizer may stand outside
+            static = [f for f in static if f.code != NORMALIZER]
         failed = verdicts[side.name] == "FAIL"
         explained = _explained(prepared, folder, side, rows) if failed else []
         own = [f.for_candidate(side.name) for f in static]
         own += [finding_of(e, output, side.name) for output, e in explained]
         carried = _carried(side.name, rows)
-        own += carried
-        cause = carried[0].title.rstrip(".") if carried else likely_cause(own, [e for _, e in explained])
+        around = _around(side.name, rows)
+        own += carried + around
+        sure = [f.title.rstrip(".") for f in (*carried, *around)]
+        cause = sure[0] if sure else likely_cause(own, [e for _, e in explained])
         findings += [replace(f, severity="warning") if f.severity == "error" else f for f in own]
         if cause and failed:
             causes.append(cause if len(prepared.candidates) == 1 else f"{side.name}: {cause}")
@@ -80,6 +85,26 @@ def _carried(candidate: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]
             where=min(failed),
             evidence={"cases": sorted(failed)},
             remedy="look for a state that is forgotten, fed back to the wrong input, or exported in another order",
+            candidate=candidate,
+        )
+    ]
+
+
+def _around(candidate: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return a finding where the graph is right and the policy is not: then what stands around the graph is wrong."""
+    own = [r for r in rows if r["candidate"] == candidate]
+    graph = [r for r in own if r["level"] == "graph"]
+    failed = sorted({r["output"] for r in own if r["level"] == "policy" and r["verdict"] == "FAIL"})
+    if not graph or not failed or any(r["verdict"] != "PASS" for r in graph):
+        return []
+    return [
+        Finding(
+            "PIPE003",
+            "warning",
+            "The graph gives the reference's numbers; the pipeline around it does not: look at its statistics.",
+            where=failed[0],
+            evidence={"graph": sorted({r["output"] for r in graph}), "policy": failed},
+            remedy="compare the statistics of both sides (`parity stats`), and take those of the training run",
             candidate=candidate,
         )
     ]

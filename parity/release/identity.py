@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from parity.runner.base import RunnerSpec
 
 DEFAULTS = {"threads": 2}
-NO_EFFECT = ("cwd", "load_timeout_s", "allow_fallback")  # options that change no number
+NO_EFFECT = ("cwd", "load_timeout_s", "allow_fallback", "network")  # options that change no number
 BUILT = ("factory", "folder", "checkpoint")  # kinds that keyword arguments reach
 EXECUTED = ("torch", "openvino")  # runners for which a device is chosen
 

@@ -6,7 +6,7 @@ import datetime as dt
 import platform
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from parity.release.refused import refusal_of
 from parity.release.shown import relative_to, shown
 from parity.release.waivers import apply_waivers
 from parity.release.weights import weight_findings
+from parity.runner.composed import GRAPH
 from parity.runner.findings import session_findings
 from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
@@ -45,13 +46,19 @@ FAULTS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def budgets_of(config: Config, candidate: str, level: str = "graph") -> dict[str, Budget]:
+def budgets_of(config: Config, candidate: str, level: str = "graph", shown: Collection[str] = ()) -> dict[str, Budget]:
     """Return the budgets the user set for ``candidate``, by output: its own, else those of ``default``.
 
-    At graph level one in physical units without a ``scale`` is left out: it is not in the graph's numbers.
+    At graph level one in physical units without a ``scale`` is left out: it is not in the graph's numbers. At policy
+    level one that is in the graph's numbers is for the outputs of the graph, where these are ``shown``.
     """
     found = {o: b for o, b in all_budgets(config, candidate).items() if b.judged or b.allow_nan}
-    return {o: b for o, b in found.items() if level == "policy" or not at_policy_level(b)}
+    if level == "graph":
+        return {o: b for o, b in found.items() if not at_policy_level(b)}
+    if not shown:
+        return found
+    physical = {o: b for o, b in found.items() if at_policy_level(b)}
+    return physical | {f"{GRAPH}{o}": b for o, b in found.items() if not at_policy_level(b)}
 
 
 def misplaced(config: Config, candidate: str, level: str) -> list[str]:
@@ -108,11 +115,12 @@ def judge(
     """
     classes = {s.name: judged_class(s, prepared.reference, facts["reference"]) for s in prepared.candidates}
     levels = levels_of(prepared.reference, prepared.candidates)
-    terms = {n: Terms(classes[n], budgets_of(config, n, level)) for n, level in levels.items()}
-    units = {t.name: t.units for t in prepared.contract.outputs}
+    graphs = prepared.graphs
+    terms = {n: Terms(classes[n], budgets_of(config, n, at, graphs.get(n, ()))) for n, at in levels.items()}
+    units = {t.name: t.units for t in prepared.outputs}
     rows, measures = decide([{**m, "units": units.get(m["output"])} for m in measured], terms)
     for row in rows:
-        row["where"] = place_of(row, prepared.contract.output(row["output"]))
+        row["where"] = place_of(row, prepared.output(row["output"]))
     findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan), *gate.nothing_planned(prepared.plan)]
     findings += normalization_findings(prepared.surveying, facts["reference"])
     for side in prepared.candidates:
@@ -149,7 +157,7 @@ def _candidate_findings(
         ops = which.contract.metadata.get("random_ops", ()) if which.contract else ()
         yield from gate.random_ops([str(o) for o in ops], str(which.spec.path), name)
     yield from precision_findings(side, facts[name], judged, prepared.reference, facts["reference"])
-    outputs = prepared.contract.outputs
+    outputs = prepared.outputs
     yield from gate.unplanned(facts["reference"].outputs, [t.name for t in outputs], name)
     actions = [t.name for t in outputs if t.role == "action"]
     yield from gate.floorless(rows, name)
@@ -281,7 +289,7 @@ def _report(
         ],
         "outputs": {
             t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements), "units": t.units}
-            for t in prepared.contract.outputs
+            for t in prepared.outputs
         },
         "facts": {n: {k: v for k, v in f.as_json().items() if k not in LEFT_OUT} for n, f in facts.items()},
         "comparisons": rows,

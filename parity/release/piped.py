@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from parity.errors import ArtifactError, UsageError
+from parity.errors import ArtifactError, ParityError, UsageError
 from parity.finding import Finding
 from parity.release.config import Config
 from parity.release.sides import Side
 from parity.runner.base import Failure
 from parity.runner.compose import compose
-from parity.runner.composed import refuse_whole
-from parity.stats.pipeline import read_pipeline
+from parity.runner.composed import GRAPH, refuse_whole
+from parity.stats.pipeline import Pipeline, read_pipeline
+from parity.stats.steps import Normalize
 
 GRAPHS = ("onnx", "torchscript", "pt2", "checkpoint", "openvino")  # kinds that are often a network alone
 
@@ -88,7 +89,7 @@ def _whole(reference: Side) -> list[Finding]:
     return [
         Finding(
             "PIPE002",
-            "warning",
+            "info",
             f"The reference {reference.given} has no pipeline: it is fed raw observations, as a policy that has its "
             "pre- and post-processing inside.",
             where=reference.given,
@@ -102,13 +103,60 @@ def levels_of(reference: Side, candidates: Sequence[Side]) -> dict[str, str]:
     return {c.name: "policy" if c.pipeline or reference.pipeline else "graph" for c in candidates}
 
 
-def check_units(config: Config, levels: Mapping[str, str]) -> None:
-    """Refuse budgets that mean the graph's own numbers where physical actions are judged: they would limit neither.
+def with_graphs(reference: Side, candidates: Sequence[Side]) -> tuple[Side, list[Side], dict[str, tuple[str, ...]]]:
+    """Return the sides, told to show what their graphs give, and by candidate the outputs that are judged so besides.
+
+    That takes a reference whose graph can be looked at: one with a pipeline, or a LeRobot folder that lerobot runs.
+    Both graphs are given what the reference's pre-processing makes: a wrong pipeline does not hide a right graph.
+    """
+    trusted = _trusted(reference)
+    if trusted is None:
+        return reference, list(candidates), {}
+    names = unnormalized(trusted)
+    graphs: dict[str, tuple[str, ...]] = {}
+    told: list[Side] = []
+    for side in candidates:
+        around = side.pipeline
+        if around is not None and around.composition is not None:
+            shown = tuple(n for n in names if n in unnormalized(around.composition.pipeline))
+            composition = replace(around.composition, trusted=trusted, shown=shown)
+            side = replace(side, pipeline=replace(around, composition=composition))
+            graphs |= {side.name: tuple(f"{GRAPH}{n}" for n in shown)} if shown else {}
+        told.append(side)
+    return (_showing(reference, names) if graphs else reference), told, graphs
+
+
+def _trusted(reference: Side) -> Pipeline | None:
+    """Return the reference's pipeline, None where it is a whole policy that cannot be looked into."""
+    if reference.pipeline is not None and reference.pipeline.composition is not None:
+        return reference.pipeline.composition.pipeline
+    if reference.artifact is None or reference.artifact.kind != "folder" or reference.spec.runner != "torch":
+        return None
+    try:
+        return read_pipeline(reference.artifact)
+    except ParityError:  # lerobot runs it all the same; its graph is then not compared by itself
+        return None
+
+
+def unnormalized(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the outputs that a pipeline unnormalizes."""
+    return tuple(f.name for s in pipeline.after if isinstance(s, Normalize) for f in s.features if f.stats is not None)
+
+
+def _showing(reference: Side, names: tuple[str, ...]) -> Side:
+    around = reference.pipeline
+    if around is not None and around.composition is not None:
+        return replace(reference, pipeline=replace(around, composition=replace(around.composition, shown=names)))
+    return replace(reference, spec=replace(reference.spec, options={**reference.spec.options, "network": GRAPH}))
+
+
+def check_units(config: Config, levels: Mapping[str, str], graphs: Mapping[str, Sequence[str]]) -> None:
+    """Refuse budgets in the graph's own numbers where only physical actions are judged: they would limit neither.
 
     Raises:
-        UsageError: a budget of a candidate that is judged at policy level has a ``scale``, or a limit and no ``units``.
+        UsageError: a budget of a candidate that is judged at policy level alone has a ``scale``, or no ``units``.
     """
-    for name in (n for n, level in levels.items() if level == "policy"):
+    for name in (n for n, level in levels.items() if level == "policy" and not graphs.get(n)):
         tables = {**config.budgets.get("default", {}), **config.budgets.get(name, {})}
         for output, budget in tables.items():
             if budget.scale is not None:

@@ -84,11 +84,12 @@ def make_plan(
     worst: int,
     takers: Mapping[str, Collection[str]] | None = None,
     levels: Mapping[str, str] | None = None,
+    graphs: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Return the plan of judging ``outputs`` of every candidate in every case, and in ``worst`` cases to be found.
 
     ``takers`` names, by id, the candidates of a case that is not for all; ``levels`` gives the level at which a
-    candidate is judged, where that is not ``graph``.
+    candidate is judged, where that is not ``graph``; ``graphs`` the outputs of its graph that are judged besides.
 
     Raises:
         UsageError: two cases, or two outputs, would be told by the same id.
@@ -101,6 +102,13 @@ def make_plan(
         for case in planned
         for output in outputs
         for level in [(levels or {}).get(name, "graph")]
+        if name in (takers or {}).get(case.id, (name,))
+    ]
+    entries += [
+        Entry(f"{name}/graph/{case.id}/{output}", name, "graph", None, case.profile, case.id, output)
+        for name, shown in (graphs or {}).items()
+        for case in planned
+        for output in shown
         if name in (takers or {}).get(case.id, (name,))
     ]
     _refuse_doubles([e.id for e in entries])

@@ -20,13 +20,18 @@ from parity.release.config import CasesTable, Config, ContractTable, InputTable
 from parity.release.configured import files_json, with_files
 from parity.release.facts import Facts
 from parity.release.names import budgeted, refuse_unknown
+<<<<<<< HEAD
 from parity.release.normalization import Surveying, surveying
 from parity.release.piped import check_units, levels_of, with_pipelines
+=======
+from parity.release.piped import check_units, levels_of, with_graphs, with_pipelines
+>>>>>>> h-pipeline
 from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
 from parity.release.weights import Weighing, weighing
 from parity.runner.base import Failure, RunnerSpec
+from parity.runner.composed import GRAPH
 from parity.tensor import Case, Range, TensorSpec
 from parity.trace import Trace
 
@@ -45,9 +50,14 @@ HASHED_ALIKE = (
 class Prepared:
     """A release that is ready to run: sides, the contract they share, adapters, cases and the plan.
 
+<<<<<<< HEAD
     ``batches`` are the batch cases: only candidates that take batches run them. ``weighing``: whose weights are asked.
     ``configured``: the artifact entries of the configurations that the user named.
     ``surveying``: whose normalization statistics.
+=======
+    ``batches`` are the batch cases: only candidates that take batches run them. ``graphs``: by candidate at policy
+    level, the outputs of its graph that are judged besides. ``weighing``: whose weights are asked.
+>>>>>>> h-pipeline
     """
 
     root: Path
@@ -58,6 +68,7 @@ class Prepared:
     cases: list[Case]
     plan: Plan
     batches: Batches = field(default_factory=Batches)
+    graphs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     worst_evaluations: int = 0
     weighing: Weighing = field(default_factory=Weighing)
@@ -73,6 +84,18 @@ class Prepared:
     def assembled(self) -> Mapping[str, tuple[str, ...]]:
         """The single cases that are the rows of each batch case that the reference does not run."""
         return self.batches.rows
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """All outputs that are compared: the contract's, then those of graphs with a pipeline around them."""
+        shown = dict.fromkeys(o for names in self.graphs.values() for o in names)
+        known = {o: self.contract.output(o.removeprefix(GRAPH)) for o in shown}
+        inner = (replace(t, name=o, units=None, range=None) if t else TensorSpec(o) for o, t in known.items())
+        return (*self.contract.outputs, *inner)
+
+    def output(self, name: str) -> TensorSpec | None:
+        """Return the output called ``name``, or None."""
+        return next((t for t in self.outputs if t.name == name), None)
 
     def cases_of(self, side: Side) -> list[Case]:
         """Return the cases that ``side`` runs."""
@@ -140,6 +163,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     names = [c.name for c in candidates]
     kept = min(WORST_KEPT, worst)
     levels = levels_of(reference, candidates)
+<<<<<<< HEAD
     check_units(config, levels)
     plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers, levels)
     findings += assumed + told + more + made
@@ -157,6 +181,16 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
         weighing=weighing(config, root),
         surveying=surveying(config, root),
         configured=files_json(config.contract.files, root),
+=======
+    reference, candidates, graphs = with_graphs(reference, candidates)
+    check_units(config, levels, graphs)
+    named = (config.release.name, config.release.seed, names)
+    plan = make_plan(*named, cases, outputs, kept, batches.takers, levels, graphs)
+    findings += assumed + more + made
+    asked = weighing(config, root)
+    return Prepared(
+        root, reference, candidates, contract, adapters, cases, plan, batches, graphs, findings, worst, asked
+>>>>>>> h-pipeline
     )
 
 

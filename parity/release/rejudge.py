@@ -21,6 +21,7 @@ from parity.release.normalization import unjudged as statistics_unjudged
 from parity.release.physical import in_graph_numbers
 from parity.release.piped import check_units
 from parity.release.weights import unjudged
+from parity.runner.composed import GRAPH
 
 REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE009", "GATE010")  # follow from budgets and waivers
 EXPLAINED = ("DIAG", "WEIGHT")
@@ -53,13 +54,15 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
         )
     check_intact(fresh)
     outputs = fresh["outputs"]
-    refuse_unknown(budgeted(config), list(outputs))
+    refuse_unknown(budgeted(config), [o for o in outputs if not o.startswith(GRAPH)])
     before = fresh["comparisons"]
     rows = [_measured(r, outputs[r["output"]].get("units")) for r in before]
-    levels = dict.fromkeys(names, "graph") | {r["candidate"]: r["level"] for r in before}
-    check_units(config, levels)
+    levels = dict.fromkeys(names, "graph") | {r["candidate"]: "policy" for r in before if r["level"] == "policy"}
+    graphs = {n: [o for o in outputs if o.startswith(GRAPH)] for n, level in levels.items() if level == "policy"}
+    check_units(config, levels, graphs)
     terms = {
-        c["name"]: Terms(c["precision"], budgets_of(config, c["name"], levels[c["name"]])) for c in fresh["candidates"]
+        c["name"]: Terms(c["precision"], budgets_of(config, c["name"], levels[c["name"]], graphs.get(c["name"], ())))
+        for c in fresh["candidates"]
     }
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
     kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]

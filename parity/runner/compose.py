@@ -20,6 +20,7 @@ from parity.stats.pipeline import Pipeline
 from parity.stats.steps import Executed, Feature, Normalize, Pad, Step, Window
 from parity.tensor import Range, Role, TensorSpec
 
+NEVER: tuple[Role, ...] = ("noise", "timestep", "tokens", "mask", "hidden_state")  # what no statistics are of
 PADDED = ("openpi", "rlinf")  # eras whose models take states padded with zeros to their width
 _PAIRS: tuple[tuple[str, str, str], ...] = (
     ("mean_std", "mean", "std"),
@@ -141,16 +142,18 @@ def _of_statistics(pipeline: Pipeline, graph: Contract, table: Mapping[str, Any]
     sides = []
     for steps, taken in ((pipeline.before, graph.inputs), (pipeline.after, graph.outputs)):
         features = [f for s in steps if isinstance(s, Normalize) for f in s.features]
-        known = [replace(t, name=renamed.get(t.name, t.name)) for t in taken]
+        known = [replace(t, name=renamed.get(t.name, t.name)) for t in taken if t.role not in NEVER]
         found = match_tensors([TensorSpec(f.name, role=_role(f.name)) for f in features], known)
-        if found.only_a:
+        sure = [m for m in found.pairs if m.how not in ("shape", "position")]
+        lost = [f.name for f in features if f.name not in {m.a.name for m in sure}]
+        if lost:
             raise ArtifactError(
-                f"{pipeline.path}: statistics of {', '.join(t.name for t in found.only_a)}, which is nothing that "
+                f"{pipeline.path}: statistics of {', '.join(lost)}, which is nothing that "
                 f"{graph.path.name} has (it has {', '.join(t.name for t in taken)})",
                 remedy='say which is which: pipeline = {path = "…", inputs = {<graph\'s input> = "<key>"}}',
             )
         by_name = {f.name: f for f in features}
-        sides.append(tuple(_ranged(m.b, by_name[m.a.name], pipeline) for m in found.pairs))
+        sides.append(tuple(_ranged(m.b, by_name[m.a.name], pipeline) for m in sure))
     return Contract(pipeline.path, "statistics", inputs=sides[0], outputs=sides[1])
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from parity.tensor import TensorSpec
 
 LEADING = 2  # blocks are (N, B, ...)
+GRAPH = "graph:"  # before the name of an output: what post-processing takes, in the graph's own numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Composition:
         fit: steps on the graph's inputs, under the graph's names: windows, padding.
         cut: steps on the graph's outputs before the pipeline's own, under the pipeline's names.
         graph: the graph's own contract, None where it says nothing.
+        trusted: the reference's pipeline, where its graph can be compared too: both graphs then take what it makes.
+        shown: outputs that are compared before they are unnormalized.
     """
 
     pipeline: Pipeline
@@ -42,14 +45,16 @@ class Composition:
     fit: tuple[Step, ...] = ()
     cut: tuple[Step, ...] = ()
     graph: Contract | None = None
+    trusted: Pipeline | None = None
+    shown: tuple[str, ...] = ()
 
-    def inputs(self, arrays: Mapping[str, Array]) -> Arrays:
-        """Return what the graph takes, from raw observations ``(N, B, ...)``.
+    def inputs(self, arrays: Mapping[str, Array], pipeline: Pipeline | None = None) -> Arrays:
+        """Return what the graph takes, from raw observations ``(N, B, ...)``; ``pipeline`` in place of its own.
 
         Raises:
             ParityError: an observation or a statistic is missing, or does not fit.
         """
-        named = self.adapter.inputs(self.pipeline.inputs(arrays))
+        named = self.adapter.inputs((pipeline or self.pipeline).inputs(arrays))
         return _as_taken(applied(self.fit, named), self.graph.inputs if self.graph else ())
 
     def outputs(self, arrays: Mapping[str, Array | list[Array]]) -> dict[str, Array | list[Array]]:
@@ -62,7 +67,18 @@ class Composition:
             n = min((len(a) for a in arrays.values()), default=0)
             rows = [self.outputs({name: a[i] for name, a in arrays.items()}) for i in range(n)]
             return {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}  # type: ignore[misc]
-        return dict(applied((*self.cut, *self.pipeline.after), self.adapter.outputs(arrays)))
+        given = self.adapter.outputs(arrays)
+        after = applied((*self.cut, *self.pipeline.after), given)
+        return {name: _as_given(array, given.get(name)) for name, array in after.items()}
+
+    def before_unnormalizing(self, arrays: Mapping[str, Array | list[Array]]) -> dict[str, Array | list[Array]]:
+        """Return the outputs that are shown, as they are before they are unnormalized, under `GRAPH` and their name."""
+        if any(isinstance(a, list) for a in arrays.values()):
+            n = min((len(a) for a in arrays.values()), default=0)
+            rows = [self.before_unnormalizing({name: a[i] for name, a in arrays.items()}) for i in range(n)]
+            return {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}  # type: ignore[misc]
+        given = applied(self.cut, self.adapter.outputs(arrays))
+        return {f"{GRAPH}{name}": given[name] for name in self.shown if name in given}
 
     def as_json(self) -> dict[str, Any]:
         """Return all steps in order, JSON-able, without the statistics."""
@@ -84,6 +100,12 @@ def _as_taken(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> Array
         apart = array.dtype.kind == "f" and wanted in ("float16", "float32", "float64") and array.dtype.name != wanted
         result[name] = array.astype(np.dtype(wanted)) if apart else array
     return result
+
+
+def _as_given(array: Array, given: Array | None) -> Array:
+    """Return an output in the float type in which the graph gave it: openpi un-normalizes in float64."""
+    wider = given is not None and array.dtype.kind == "f" and given.dtype.kind == "f" and array.dtype != given.dtype
+    return array.astype(given.dtype) if wider and given is not None else array
 
 
 class ComposedSession:
@@ -115,7 +137,27 @@ class ComposedSession:
         if not result.completed:
             return result
         outputs = self._composition.outputs(result.outputs)
-        return replace(result, outputs=outputs, repeat_differs=self._differs(result, outputs))
+        differs = self._differs(result, outputs)
+        if not self._composition.shown:
+            return replace(result, outputs=outputs, repeat_differs=differs)
+        alone = self._alone(block, fed, result, variant)
+        if alone.failure is not None and result.failure is None:
+            result = replace(result, completed=alone.completed, failure=alone.failure)
+        outputs |= self._composition.before_unnormalizing(alone.outputs)
+        kept = {name: array[: result.completed] for name, array in outputs.items()}
+        return replace(result, outputs=kept, repeat_differs=differs)
+
+    def _alone(self, block: Block, fed: Block, result: RunResult, variant: Variant) -> RunResult:
+        """Return what the graph gives for what the reference's pre-processing makes; its own where that is the same."""
+        import numpy as np
+
+        trusted = self._composition.trusted
+        if trusted is None:
+            return result
+        inputs = self._composition.inputs(block.inputs, trusted)
+        if all(np.array_equal(array, fed.inputs[name], equal_nan=True) for name, array in inputs.items()):
+            return result
+        return self._session.run(replace(fed, inputs=inputs), variant)
 
     def _differs(self, result: RunResult, outputs: Mapping[str, Array | list[Array]]) -> dict[str, float]:
         """Return the largest difference of each output between two runs, in physical units."""

@@ -15,12 +15,14 @@ from parity.runner.rebuilt import rebuilt_request
 from parity.runner.session import worker_session
 
 _KINDS = ("torchscript", "pt2", "factory", "folder", "checkpoint")
-_OPTIONS = ("threads",)
+_OPTIONS = ("threads", "network")
 _SCRIPT = "run_torch.py"
 
 
 class TorchRunner:
-    """The runner ``torch``. Options: ``threads``, ``load_timeout_s``."""
+    """The runner ``torch``. Options: ``threads``, ``load_timeout_s``; ``network`` is for parity itself, see
+    `parity.release.piped`.
+    """
 
     name = "torch"
 

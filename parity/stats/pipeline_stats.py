@@ -89,6 +89,8 @@ def _keys(stats: NormStats, era: str, settings: Mapping[str, Any]) -> tuple[dict
                 "openpi refuses them ('Selector key not found in tree')",
                 remedy="remove them from the file, or say what is normalized: pipeline = {inputs = {…}, outputs = {…}}",
             )
+    if before is None and era == "rsl_rl" and "obs" in stats.features:
+        before = {"obs": "obs"}  # the others are of the critic or of a teacher, which are not deployed
     if before is None:
         before = {k: k for k in stats.features if not is_action(k)}
     if after is None:

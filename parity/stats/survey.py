@@ -15,9 +15,10 @@ import numpy as np
 from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding, by_severity
 from parity.stats.agree import MAX_SOURCES, Agreement, Source, agree, worst_of
-from parity.stats.check import check_stats
+from parity.stats.check import check_stats, contract_of
 from parity.stats.choose import Given, choose, split
 from parity.stats.computed import computed, untold
+from parity.stats.formula import FORMULAS
 from parity.stats.model import FeatureStats, NormStats
 from parity.stats.registry import read_stats
 from parity.stats.stored import coverage_findings
@@ -95,7 +96,7 @@ def checked(stats: NormStats, data: NormStats | None = None) -> list[Finding]:
         stats: the source.
         data: statistics of the data that it describes, where there are any.
     """
-    found = check_stats(stats, data=data)
+    found = check_stats(stats, contract=contract_of(stats), data=data, formulas=FORMULAS)
     return [replace(f, evidence={"source": stats.label, **f.evidence}) for f in found]
 
 

@@ -38,6 +38,7 @@ def made(tmp_path: Path) -> Path:
     return tmp_path
 
 
+LEVELS = ("policy", "graph")
 ORT = {"name": "ort", "path": "graph.onnx", "pipeline": "folder"}
 WHOLE = {"path": "whole.onnx"}
 
@@ -69,7 +70,11 @@ def test_every_era_and_a_pipeline_on_both_sides(made: Path, legacy: bool) -> Non
     policy_folder(made / "mine", legacy=legacy)
     both = judge(made, {"path": "again.onnx", "pipeline": "mine"}, ORT)
     assert verdict_of(both, "ort") == ("PASS", [])
-    assert {r["level"] for r in both["comparisons"]} == {"policy"}
+    assert {(r["level"], r["output"]) for r in both["comparisons"]} == {("policy", "action"), ("graph", "graph:action")}
+    inner = [r for r in both["comparisons"] if r["level"] == "graph"]
+    assert inner[0]["id"] == "ort/graph/nominal-0000/graph:action"
+    assert max(r["floor"]["scale"][0] for r in inner) < 5
+    assert len(inner) == len(both["cases"])
     assert "PIPE002" not in {f["code"] for f in both["findings"]}
 
 
@@ -99,6 +104,54 @@ def test_a_saved_report_is_judged_again_at_policy_level(made: Path) -> None:
     assert rejudge(report, tight)["verdict"] == "FAIL"
     with pytest.raises(UsageError, match="has no `units`"):
         rejudge(report, parse_config({**tables, "budgets": {"ort": {"action": {"max_abs": 1e-3}}}}, "test"))
+
+
+def test_a_wrong_pipeline_does_not_hide_a_right_graph(made: Path) -> None:
+    mlp(made / "again.onnx", doc="another export")
+    policy_folder(made / "other", statistics(seed=4))
+    report = judge(made, {"path": "again.onnx", "pipeline": "folder"}, {**ORT, "pipeline": "other"})
+    verdicts = {level: {r["verdict"] for r in report["comparisons"] if r["level"] == level} for level in LEVELS}
+    assert verdicts == {"policy": {"FAIL"}, "graph": {"PASS"}}
+    assert report["verdict"] == "FAIL"
+    assert "the pipeline around it does not" in report["cause"]
+    assert [f["where"] for f in report["findings"] if f["code"] == "DIFF001"] == ["action"]
+
+
+def test_a_wrong_graph_fails_at_both_levels_and_each_has_its_budget(made: Path) -> None:
+    mlp(made / "off.onnx", edit=off)
+    table, mine = {**ORT, "path": "off.onnx"}, {"path": "graph.onnx", "pipeline": "folder"}
+    report = judge(made, mine, table)
+    assert {(r["level"], r["verdict"]) for r in report["comparisons"]} == {(level, "FAIL") for level in LEVELS}
+    gap = 0.01 * float(statistics()["action.std"][1])
+    loose, tight = {"max_abs": 2 * gap, "units": "rad"}, {"max_abs": 0.005}
+    report = judge(made, mine, table, budgets={"default": {"action": tight}, "ort": {"action": loose}})
+    assert {r["level"]: r["units"] for r in report["comparisons"]} == {"policy": "rad", "graph": None}
+    assert {(r["level"], r["verdict"]) for r in report["comparisons"]} == {("policy", "PASS"), ("graph", "FAIL")}
+    again = parse_config(
+        {
+            "release": {"name": "piped"},
+            "reference": mine,
+            "candidate": [table],
+            "budgets": {"ort": {"action": {"max_abs": 0.5 * gap, "units": "rad"}}},
+        },
+        "test",
+    )
+    judged = rejudge(json.loads(encode(report)), again)
+    assert {(r["level"], r["verdict"]) for r in judged["comparisons"]} == {("policy", "FAIL"), ("graph", "FAIL")}
+
+
+def test_candidates_with_and_without_a_pipeline_beside_one_another(made: Path) -> None:
+    mine = {"path": "graph.onnx", "pipeline": "folder"}
+    mlp(made / "again.onnx", doc="another export")
+    piped, whole = {**ORT, "path": "again.onnx"}, {"name": "whole", "path": "whole.onnx"}
+    report = judge(made, mine, piped, whole, cases={"nominal": 3, "edge": False, "worst": 40})
+    assert report["verdict"] == "PASS"
+    levels = {(r["candidate"], r["level"]) for r in report["comparisons"]}
+    assert levels == {("ort", "policy"), ("ort", "graph"), ("whole", "policy")}
+    rejudge(
+        json.loads(encode(report)),
+        parse_config({"release": {"name": "piped"}, "reference": mine, "candidate": [piped, whole]}, "test"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,7 +206,7 @@ def test_what_would_not_be_applied_is_an_error(
 
 def test_missing_statistics_are_an_error(made: Path) -> None:
     policy_folder(made / "broken", {k: v for k, v in statistics().items() if not k.startswith(KEY)})
-    with pytest.raises(ArtifactError, match="no statistics for observation.state"):
+    with pytest.raises(ArtifactError, match=r"no statistics for observation\.state"):
         judge(made, WHOLE, {**ORT, "pipeline": "broken"})
 
 

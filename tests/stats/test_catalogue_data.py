@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from parity.finding import Finding
+from parity.stats.agree import agree
 from parity.stats.model import FeatureStats, NormStats
 from parity.stats.registry import read_stats
+from parity.stats.tell import agreement_findings
 
-agree = pytest.importorskip("parity.stats.agree").agree
-agreement_findings = pytest.importorskip("parity.stats.tell").agreement_findings
 pytestmark = pytest.mark.corpus
 
 CONFLICT, STORED = "STATS071", "STATS081"  # between sources; stored against recomputed

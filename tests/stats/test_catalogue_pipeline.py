@@ -12,10 +12,10 @@ from parity.checkpoint.safetensors import open_safetensors
 from parity.contract import read_contract
 from parity.errors import ParityError
 from parity.stats.check import check_stats
+from parity.stats.formula import FORMULAS
+from parity.stats.pipeline import read_pipeline
 from parity.stats.registry import read_stats
 
-FORMULAS = pytest.importorskip("parity.stats.formula").FORMULAS
-read_pipeline = pytest.importorskip("parity.stats.pipeline").read_pipeline
 pytestmark = pytest.mark.corpus
 
 ACT = "made/lerobot-0.4.4/act_envstate"

@@ -2,8 +2,9 @@
 
 The policy takes raw observations by feature name, ``(B, ...)`` or ``(B, n_obs_steps, ...)``, and gives ``action``, the
 chunk ``(B, steps, A)`` after un-normalization. Normalization is the folder's own: its processor files (0.4 and later)
-or the buffers in the weights (0.3). Where the sampler draws noise, it can be given: ``noise`` ``(B, horizon, A)``, and
-``step_noise`` ``(B, steps, horizon, A)`` for a DDPM sampler.
+or the buffers in the weights (0.3). With the option ``network`` the output is also given as it is before it is
+un-normalized, its name behind the text that the option holds. Where the sampler draws noise, it can be given: ``noise``
+``(B, horizon, A)``, and ``step_noise`` ``(B, steps, horizon, A)`` for a DDPM sampler.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def load(request: dict[str, Any]) -> Loaded:
     policy = factory.get_policy_class(config.type).from_pretrained(path, config=config, local_files_only=True)
     policy.to(config.device).eval()
     target = LeRobotPolicy(policy, config, *_processors(factory, config, path))
+    target.show = request["options"].get("network")
     loaded = Loaded("lerobot", target)
     files = sorted(p for p in Path(path).rglob("*") if p.is_file())
     loaded.sha256 = digest(Path(path), files, folder=True)
@@ -69,6 +71,11 @@ class LeRobotPolicy:
     def __init__(self, policy: Any, config: Any, before: Any, after: Any) -> None:
         self.policy, self.config, self._before, self._after = policy, config, before, after
         self._takes_noise = "noise" in inspect.signature(policy.predict_action_chunk).parameters
+        self.show: Any = None
+        self._normalized: list[Any] = []
+        inside = getattr(policy, "unnormalize_outputs", None)  # 0.3 un-normalizes in the policy itself
+        if inside is not None:
+            inside.register_forward_pre_hook(lambda module, given: self._normalized.append(given[0]["action"].clone()))
 
     def inputs(self) -> list[str]:
         """Return the names of the observations, and of the noise where the policy draws some."""
@@ -89,9 +96,12 @@ class LeRobotPolicy:
             last = self._queued(self._before(step) if self._before is not None else step)
         given = {"noise": noise} if noise is not None and self._takes_noise else {}
         patched = noise if noise is not None and not self._takes_noise else None
+        self._normalized.clear()
         with _initial_noise(patched), _step_noise(step_noise):
             actions = self.policy.predict_action_chunk(last, **given)
-        return {"action": self._after(actions) if self._after is not None else actions}
+        normalized = actions.clone() if self._after is not None else (self._normalized or [None])[0]
+        shown = {str(self.show) + "action": normalized} if self.show and normalized is not None else {}
+        return {"action": self._after(actions) if self._after is not None else actions, **shown}
 
     def _steps(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
         """Return one batch per time step; observations without a time axis are a single one."""
