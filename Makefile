@@ -36,6 +36,9 @@ lint: $(STAMP)  ## ruff, its formatter, and the floors of the house
 types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy --strict
 
+# Threads of torch that wait in a loop would take the cores from the other processes.
+tests: export OMP_WAIT_POLICY := PASSIVE
+
 tests: $(STAMP)  ## the tests, on $(JOBS) processes
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests
 

@@ -1,14 +1,16 @@
-"""Fixtures shared by all tests: where the corpus of real policies lies."""
+"""Fixtures shared by all tests: where the corpus of real policies lies, and how workers start."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from corpus_index import corpus_dir, corpus_index
+from nursery import forked_workers, fresh_workers
 
 __all__ = ["corpus_index"]
 
@@ -28,3 +30,17 @@ def corpus() -> Path:
 def corpus_entries(corpus: Path) -> dict[str, dict[str, Any]]:
     """The corpus's index by id."""
     return {e["id"]: e for e in corpus_index()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_workers() -> Iterator[None]:
+    """Workers are forked from a process that has loaded their runtime; see `nursery`."""
+    with forked_workers():
+        yield
+
+
+@pytest.fixture
+def started_workers() -> Iterator[None]:
+    """Workers start as they do for a user: for tests of that start."""
+    with fresh_workers():
+        yield

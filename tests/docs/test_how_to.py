@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 
 import parity
 from pages import Step, steps_of
+from parity.cli import main
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 README = DOCS.parent / "README.md"
@@ -39,12 +42,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
 
 
 def run(step: Step, folder: Path, programs: Path) -> None:
+    """Run a command as the reader of a page does."""
     own = dict(step.environment)
     search = os.pathsep.join([*([str(folder / own["PYTHONPATH"])] if "PYTHONPATH" in own else []), str(SOURCE)])
     environment = {**os.environ, **own, "PYTHONPATH": search, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(step.words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == step.code, f"{step.text}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
+
+
+def run_here(step: Step, folder: Path) -> None:
+    """Run a command of parity in this process, where it need not load everything again."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(list(step.words[1:]))
+    assert code == step.code, f"{step.text}\n{out.getvalue()}\n{err.getvalue()}"
+    assert "Traceback" not in err.getvalue()
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda p: p.stem)
@@ -62,6 +75,8 @@ def test_the_commands_of_the_page_work(
             (tmp_path / step.path).write_text(step.text)
         elif step.words == DEMO:
             shutil.copytree(request.getfixturevalue("demo"), tmp_path / "demo")
+        elif step.words[0] == "parity" and not step.environment and page != README:
+            run_here(step, tmp_path)
         else:
             run(step, tmp_path, programs)
 

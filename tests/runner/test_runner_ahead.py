@@ -14,6 +14,8 @@ from parity.runner.base import Session
 from parity.runner.torch import torch_ahead
 from runs import block, opened
 
+pytestmark = pytest.mark.usefixtures("started_workers")
+
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:

@@ -17,6 +17,8 @@ from parity.errors import RunnerError, UsageError
 from parity.runner.base import RunnerSpec, runner_for
 from runs import block, factory, opened
 
+pytestmark = pytest.mark.usefixtures("started_workers")
+
 LINEAR = """
     import torch
     def build():
