@@ -122,7 +122,7 @@ def judge_now(
     if document["verdict"] != "PASS":
         found, cause = explain(prepared, folder, document)
         if layers:
-            found += layer_findings(prepared, folder, document["comparisons"])
+            found += layer_findings(prepared, folder, document["comparisons"], facts)
         document = judge(prepared, config, facts, rows, extra=found)
         document["cause"] = relative_to(prepared.root)(cause)
     clock["explained"] = time.perf_counter()

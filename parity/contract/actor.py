@@ -126,7 +126,7 @@ def linear(held: Weights, name: str, *, of: str = "x", into: str = "x") -> dict[
     """Return the step of a linear layer."""
     bias = held.get(f"{name}.bias")
     names = {"weight": held[f"{name}.weight"].name, **({} if bias is None else {"bias": bias.name})}
-    return {"op": "linear", "name": name, "weights": names, "of": of, "into": into}
+    return {"op": "linear", "name": name, "path": name, "weights": names, "of": of, "into": into}
 
 
 def layer_weights(held: Weights, name: str) -> dict[str, str]:
@@ -136,11 +136,11 @@ def layer_weights(held: Weights, name: str) -> dict[str, str]:
 
 
 def perceptron(held: Weights, base: str, layers: list[tuple[int, Weight]], activation: str) -> list[Step]:
-    """Return the steps of an MLP with the option ``activation`` between its layers."""
+    """Return the steps of an MLP with the option ``activation`` between its layers, each where it stood in training."""
     steps: list[Step] = []
     for index, _ in layers:
         if steps:
-            steps.append({"op": "activate", "name": {"option": activation}})
+            steps.append({"op": "activate", "name": {"option": activation}, "path": f"{base}.{index - 1}"})
         steps.append(linear(held, f"{base}.{index}"))
     return steps
 
@@ -246,7 +246,14 @@ def _memory(held: Weights, width: int) -> tuple[list[Step] | None, int, str]:
     names = [f"{p}_l{i}" for i in range(count) for p in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
     if kind is None or len(first.shape) != 2 or any(f"{base}.{n}" not in held for n in names):
         return None, width, ""
-    step: dict[str, Any] = {"op": kind, "name": base, "input": first.shape[1], "hidden": width, "layers": count}
+    step: dict[str, Any] = {
+        "op": kind,
+        "name": base,
+        "path": base,
+        "input": first.shape[1],
+        "hidden": width,
+        "layers": count,
+    }
     step["weights"] = {n: held[f"{base}.{n}"].name for n in names}
     return [step], first.shape[1], f"{kind.upper()} of {width}"
 
@@ -259,6 +266,7 @@ def normalizer_of(held: Weights, weights: Weights, width: int | None) -> tuple[l
     """
     names = ("actor_obs_normalizer", "obs_normalizer")
     found = next(((held[f"{n}._mean"], held[f"{n}._std"]) for n in names if f"{n}._mean" in held), None)
+    path = "obs_normalizer" if "obs_normalizer._mean" in held else "normalizer"  # as exports of 4.0 on and before it
     if found is None and "obs_norm_state_dict._mean" in weights and "obs_norm_state_dict._std" in weights:
         found = weights["obs_norm_state_dict._mean"], weights["obs_norm_state_dict._std"]  # rsl_rl before 3.0
     if found is None:
@@ -267,7 +275,7 @@ def normalizer_of(held: Weights, weights: Weights, width: int | None) -> tuple[l
     width = mean.size if width is None else width
     if any(w.shape not in ((width,), (1, width)) for w in found):
         return None
-    step = {"op": "normalize", "eps": {"option": "eps"}, "weights": {"mean": mean.name, "std": std.name}}
+    step = {"op": "normalize", "eps": {"option": "eps"}, "weights": {"mean": mean.name, "std": std.name}, "path": path}
     return [step], _range(mean, std)
 
 

@@ -218,26 +218,25 @@ def _words(shown: Shown) -> list[str]:
 
 def _encode(held: Weights, layers: Sequence[Seen], encoder: Encoder, value: str) -> list[Step]:
     """Return the steps of one encoder, from the image called ``value`` to its features under the same name."""
-    place = {"of": value, "into": value}
     steps: list[Step] = []
+    base = layers[0].name.rpartition(".")[0]
+    at = 0
+
+    def add(op: str, **more: Any) -> None:
+        nonlocal at
+        steps.append({"op": op, "path": f"{base}.{at}", "of": value, "into": value, **more})
+        at += 1
+
     for seen, layer in zip(layers, encoder.layers, strict=True):
-        steps.append(
-            {
-                "op": "conv",
-                "name": seen.name,
-                "weights": layer_weights(held, seen.name),
-                "stride": layer.stride,
-                "dilation": layer.dilation,
-                "padding": 0 if encoder.padding == "none" else encoder.padding,
-                **place,
-            }
-        )
+        padding = 0 if encoder.padding == "none" else encoder.padding
+        named = {"name": seen.name, "weights": layer_weights(held, seen.name)}
+        add("conv", stride=layer.stride, dilation=layer.dilation, padding=padding, **named)
         if layer.norm != "none":
-            norm = {"op": f"{layer.norm}_norm", "name": seen.norm_name, "weights": layer_weights(held, seen.norm_name)}
-            steps.append({**norm, **place})
-        steps.append({"op": "activate", "name": encoder.activation, **place})
+            add(f"{layer.norm}_norm", name=seen.norm_name, weights=layer_weights(held, seen.norm_name))
+        add("activate", name=encoder.activation)
         if layer.pooled:
-            steps.append({"op": "max_pool", **place})
+            add("max_pool")
     if encoder.global_pool != "none":
-        steps.append({"op": "global_pool", "kind": encoder.global_pool, **place})
-    return [*steps, {"op": "flatten", **place}]
+        add("global_pool", kind=encoder.global_pool)
+    add("flatten")
+    return steps

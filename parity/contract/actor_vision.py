@@ -127,7 +127,7 @@ def classifier(held: Weights) -> Actor | None:
     steps: list[Step] = []
     for name, _ in convolutions:
         steps.append(
-            {"op": "conv", "name": name, "weights": layer_weights(held, name), "stride": 1, "padding": 0},
+            {"op": "conv", "name": name, "path": name, "weights": layer_weights(held, name), "stride": 1, "padding": 0},
         )
         steps += [{"op": "activate", "name": {"option": "activation"}}, {"op": "pool", "kind": {"option": "pool"}}]
     steps.append({"op": "flatten"})
@@ -166,6 +166,7 @@ def _convolution(held: Weights, name: str, weight: Weight, i: int) -> list[Step]
         {
             "op": "conv",
             "name": name,
+            "path": name,
             "weights": layer_weights(held, name),
             "stride": {"option": "geometry", "at": [0, i]},
             "padding": {"option": "geometry", "at": [1, i]},
@@ -175,7 +176,7 @@ def _convolution(held: Weights, name: str, weight: Weight, i: int) -> list[Step]
     base, _, index = name.rpartition(".")
     norm = f"{base}.{int(index) + 1}" if index.isdecimal() and base else ""
     if f"{norm}.running_mean" in held and held[f"{norm}.running_mean"].shape == weight.shape[:1]:
-        steps.append({"op": "batch_norm", "name": norm, "weights": layer_weights(held, norm), **place})
+        steps.append({"op": "batch_norm", "name": norm, "path": norm, "weights": layer_weights(held, norm), **place})
     steps.append({"op": "activate", "name": "lrelu", "slope": {"option": "slope"}, **place})
     return steps
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from parity.artifact import recognize
 from parity.errors import RunnerError, UsageError
 from parity.localize.graph import Graph, Value, canonical
 from parity.localize.onnx_graph import OnnxFile, read_onnx, write_tapped
 from parity.runner.base import RunnerSpec, Session, Variant, runner_for
+from parity.runner.rebuilt import rebuilt_request
 from parity.runner.session import worker_session
 from parity.tensor import Block
 
@@ -60,13 +61,15 @@ def open_side(spec: RunnerSpec, workdir: Path, case: Arrays) -> Iterator[Side]:
     kind = recognize(spec.path).kind
     if kind == "onnx":
         yield OnnxSide(spec, workdir, read_onnx(Path(spec.path)))
-    elif kind in ("torchscript", "pt2", "factory", "folder"):
-        with worker_session(spec, workdir, WORKER, {"kind": kind}) as session:
-            yield torch_side(spec, workdir, kind, case, session)
+    elif kind in ("torchscript", "pt2", "factory", "folder", "checkpoint"):
+        request = {"kind": kind, **(rebuilt_request(spec, workdir) if kind == "checkpoint" else {})}
+        with worker_session(spec, workdir, WORKER, request) as session:
+            yield torch_side(spec, workdir, request, case, session)
     else:
         raise UsageError(
             f"{spec.path}: layers of {kind} cannot be looked into",
-            expected="ONNX, TorchScript, .pt2, or package.module:factory that returns a torch.nn.Module",
+            expected="ONNX, TorchScript, .pt2, an actor's checkpoint, or package.module:factory that returns a "
+            "torch.nn.Module",
         )
 
 
@@ -128,7 +131,7 @@ class TorchSide:
 
     spec: RunnerSpec
     workdir: Path
-    kind: str
+    request: Mapping[str, Any]
     case: Arrays
     session: Session
     graph: Graph
@@ -145,7 +148,7 @@ class TorchSide:
 
     def weights(self, names: Sequence[str]) -> Arrays:
         """Return the parameters and buffers called ``names``."""
-        request = {"kind": self.kind, "weights": list(names)}
+        request = {**self.request, "asked": list(names)}
         with worker_session(self.spec, self.workdir, WORKER, request) as session:
             return _run(session, self.case, "base", self.name)
 
@@ -153,7 +156,9 @@ class TorchSide:
 WORKER = "run_torch_layers.py"
 
 
-def torch_side(spec: RunnerSpec, workdir: Path, kind: str, case: Arrays, session: Session) -> TorchSide:
+def torch_side(
+    spec: RunnerSpec, workdir: Path, request: Mapping[str, Any], case: Arrays, session: Session
+) -> TorchSide:
     """Return the side of a PyTorch policy, having run one case to learn what its values are.
 
     Raises:
@@ -178,7 +183,7 @@ def torch_side(spec: RunnerSpec, workdir: Path, kind: str, case: Arrays, session
         raise RunnerError(f"{spec.name}: it has no layers that can be looked into")
     skipped = told.get("skipped") or []
     notes = (f"{spec.name}: {len(skipped)} values were too large to be kept",) if skipped else ()
-    return TorchSide(spec, workdir, kind, case, session, Graph(tuple(told["graph_inputs"]), values), notes)
+    return TorchSide(spec, workdir, request, case, session, Graph(tuple(told["graph_inputs"]), values), notes)
 
 
 def _moving(values: tuple[Value, ...], inputs: Sequence[str]) -> tuple[Value, ...]:

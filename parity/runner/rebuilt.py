@@ -5,13 +5,14 @@ The checkpoint is read here, as data; the worker unpickles nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from parity.artifact import file_digest
 from parity.contract.actor import Actor
-from parity.contract.actor_config import read_actor
+from parity.contract.actor_config import GIVABLE, read_actor
 from parity.runner.base import Progress, RunnerSpec, RunResult, Session, SessionInfo, Variant
 from parity.tensor import Block
 
@@ -57,6 +58,14 @@ def described(actor: Actor) -> dict[str, Any]:
         "open": {k: list(v) for k, v in actor.open.items()},
         "notes": list(actor.notes),
     }
+
+
+def said(settled: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments that settle an actor as a comparison did, but for what a file had told anyway."""
+    found = {k: v for k, v in settled.items() if k in GIVABLE}
+    if settled.get("geometry"):
+        found["strides"], found["paddings"] = (list(part) for part in settled["geometry"])
+    return found
 
 
 class Chosen:

@@ -1,8 +1,9 @@
 """Worker that executes a PyTorch policy and gives back what every layer computed. Stand-alone: NumPy and torch.
 
-TorchScript: every tensor of the inlined forward graph. ``.pt2``: every node of the exported graph. Anything else: the
-result of every module, by forward hooks. The description of the values comes with the end of a run, in
-``environment["layers"]``: name, op, inputs, weights, scopes. With ``weights`` in the request, those come instead.
+TorchScript: every tensor of the inlined forward graph. ``.pt2``: every node of the exported graph. A checkpoint: every
+step of the actor rebuilt from it. Anything else: the result of every module, by forward hooks. The description of the
+values comes with the end of a run, in ``environment["layers"]``: name, op, inputs, weights, scopes. The stored tensors
+``asked`` for in the request come instead.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Layers(TorchPolicy):
 
     def call(self, variant: str) -> Call:
         """Return the function that runs one variant and gives all values."""
-        wanted = self.request.get("weights")
+        wanted = self.request.get("asked")
         if wanted:
             return lambda inputs: self._weights(wanted)
         plain = super().call(variant)
@@ -85,6 +86,8 @@ class Layers(TorchPolicy):
         return super()._caller(self.taps[id(target)], float64)
 
     def _tapped(self, target: Any) -> Callable[..., Any]:
+        if self.loaded.kind == "checkpoint":
+            return self._rebuilt(target)
         if isinstance(target, self.torch.jit.ScriptModule):
             return self._script(target)
         if isinstance(target, self.torch.fx.GraphModule):
@@ -135,6 +138,12 @@ class Layers(TorchPolicy):
         self.loaded.positional = True
         return run
 
+    def _rebuilt(self, module: Any) -> Callable[..., Any]:
+        self.source = "checkpoint"
+        self.graph_inputs = list(self.loaded.keywords or [])
+        module.watch(lambda layer, value: self.recorder.add(layer["name"], value, layer), self.graph_inputs)
+        return lambda *tensors: module(*tensors)
+
     def _exported(self, module: Any) -> Callable[..., Any]:
         torch, recorder = self.torch, self.recorder
         self.source = "pt2"
@@ -177,8 +186,11 @@ class Layers(TorchPolicy):
         found = {}
         for name in wanted:
             at = self.loaded.target
-            for part in name.split("."):
-                at = getattr(at, part, None)
+            if self.loaded.kind == "checkpoint":
+                at = at.stored(name)
+            else:
+                for part in name.split("."):
+                    at = getattr(at, part, None)
             if isinstance(at, self.torch.Tensor):
                 found[name] = self._array(at, name)
         return found

@@ -11,7 +11,8 @@ and ``into`` what it makes, both ``x`` where absent:
 
 A padding that is a word (``zeros``, ``reflect``, ``replicate``, ``circular``) is as wide as rsl_rl makes it.
 
-A setting may be ``{"option": name}``, its value that of the choice, with ``at`` as the way into it.
+``path`` is where the step stood in the trained module. A setting may be ``{"option": name}``, its value that of the
+choice, with ``at`` as the way into it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parity.runner.worker.protocol import Refused
     from parity.runner.worker.torch_loaded import Loaded
+    from parity.runner.worker.torch_rebuilt_layers import Watch
 else:
     from protocol import Refused
     from torch_loaded import Loaded
+    from torch_rebuilt_layers import Watch
 
 
 def load(request: dict[str, Any]) -> Loaded:
@@ -35,6 +38,7 @@ def load(request: dict[str, Any]) -> Loaded:
         weights = {n: torch.from_numpy(file[f"w{i}"]) for i, n in enumerate(request["names"])}
     target = module(request["steps"], weights, request["choices"], request["takes"], request["gives"])
     target.to(request.get("device") or "cpu").eval()
+    target.stored = weights.get
     loaded = Loaded("checkpoint", target)
     loaded.sha256 = request["sha256"]
     loaded.keywords = request["inputs_taken"]
@@ -52,10 +56,13 @@ def module(
     takes: list[str],
     gives: list[str],
 ) -> Any:
-    """Return the steps as a ``torch.nn.Module``: ``choose(i)`` makes a choice, ``reset()`` forgets its state."""
+    """Return the steps as a ``torch.nn.Module``: ``choose(i)`` makes a choice, ``reset()`` forgets its state.
+
+    ``watch(seen, names)`` has ``seen(layer, value)`` called for all that is computed from the inputs called ``names``.
+    """
     import torch
 
-    chosen = {"i": 0}  # not an attribute, which would be put back as state before every case
+    chosen: dict[str, Any] = {"i": 0, "watch": None}  # no attributes, which would be put back before every case
 
     class Rebuilt(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -70,6 +77,9 @@ def module(
         def choose(self, i: int) -> None:
             chosen["i"] = i
 
+        def watch(self, seen: Any, names: list[str]) -> None:
+            chosen["watch"] = lambda: Watch(seen, dict(zip(takes, names)), self.setting)  # noqa: B905 (Python 3.8)
+
         def reset(self) -> None:
             self.memory = None
 
@@ -83,10 +93,15 @@ def module(
 
         def forward(self, *inputs: Any) -> Any:
             values = dict(zip(takes, inputs))  # noqa: B905 (Python 3.8)
+            watch = chosen["watch"] and chosen["watch"]()
             for i, step in enumerate(steps):
                 of = step.get("of", "x")
                 taken = [values[n] for n in of] if isinstance(of, list) else [values[of]]
-                values[step.get("into", "x")] = self.do(i, step, taken)
+                value = values[step.get("into", "x")] = self.do(i, step, taken)
+                if watch is not None:
+                    if step["op"] == "normalize":
+                        watch.centred(step, of, taken[0] - self.parts[str(i)].mean)
+                    watch.see(step, of if isinstance(of, list) else [of], value)
             made = [values[n] for n in gives]
             return made[0] if len(made) == 1 else tuple(made)
 
