@@ -20,12 +20,8 @@ from parity.release.config import CasesTable, Config, ContractTable, InputTable
 from parity.release.configured import files_json, with_files
 from parity.release.facts import Facts
 from parity.release.names import budgeted, refuse_unknown
-<<<<<<< HEAD
 from parity.release.normalization import Surveying, surveying
-from parity.release.piped import check_units, levels_of, with_pipelines
-=======
 from parity.release.piped import check_units, levels_of, with_graphs, with_pipelines
->>>>>>> h-pipeline
 from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
@@ -50,14 +46,9 @@ HASHED_ALIKE = (
 class Prepared:
     """A release that is ready to run: sides, the contract they share, adapters, cases and the plan.
 
-<<<<<<< HEAD
-    ``batches`` are the batch cases: only candidates that take batches run them. ``weighing``: whose weights are asked.
-    ``configured``: the artifact entries of the configurations that the user named.
-    ``surveying``: whose normalization statistics.
-=======
     ``batches`` are the batch cases: only candidates that take batches run them. ``graphs``: by candidate at policy
-    level, the outputs of its graph that are judged besides. ``weighing``: whose weights are asked.
->>>>>>> h-pipeline
+    level, the outputs of its graph that are judged besides. ``weighing``: whose weights are asked; ``surveying``: whose
+    normalization statistics. ``configured``: the artifact entries of the configurations that the user named.
     """
 
     root: Path
@@ -163,9 +154,10 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     names = [c.name for c in candidates]
     kept = min(WORST_KEPT, worst)
     levels = levels_of(reference, candidates)
-<<<<<<< HEAD
-    check_units(config, levels)
-    plan = make_plan(config.release.name, config.release.seed, names, cases, outputs, kept, batches.takers, levels)
+    reference, candidates, graphs = with_graphs(reference, candidates)
+    check_units(config, levels, graphs)
+    named = (config.release.name, config.release.seed, names)
+    plan = make_plan(*named, cases, outputs, kept, batches.takers, levels, graphs)
     findings += assumed + told + more + made
     return Prepared(
         root,
@@ -176,21 +168,12 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
         cases,
         plan,
         batches,
+        graphs,
         findings,
         worst,
         weighing=weighing(config, root),
         surveying=surveying(config, root),
         configured=files_json(config.contract.files, root),
-=======
-    reference, candidates, graphs = with_graphs(reference, candidates)
-    check_units(config, levels, graphs)
-    named = (config.release.name, config.release.seed, names)
-    plan = make_plan(*named, cases, outputs, kept, batches.takers, levels, graphs)
-    findings += assumed + more + made
-    asked = weighing(config, root)
-    return Prepared(
-        root, reference, candidates, contract, adapters, cases, plan, batches, graphs, findings, worst, asked
->>>>>>> h-pipeline
     )
 
 
