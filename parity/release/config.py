@@ -35,7 +35,8 @@ class StageTable(Table):
 
 class PipelineTable(Table):
     """Pre- and post-processing where its artifact does not say all: ``mode`` (openpi), ``inputs`` and ``outputs``
-    (key of the statistics by name of the array), ``source`` (which of several sets of statistics), ``era``.
+    (key of the statistics by name of the array), ``source`` (which of several sets of statistics), ``era``, ``widths``
+    (of raw arrays by name, where the graph's are padded).
     """
 
     path: Annotated[str, Field(min_length=1)]
@@ -44,6 +45,7 @@ class PipelineTable(Table):
     source: str | None = None
     inputs: dict[str, str] | None = None
     outputs: dict[str, str] | None = None
+    widths: dict[str, Annotated[int, Field(ge=1)]] | None = None
 
 
 class RunnerTable(Table):

@@ -166,11 +166,22 @@ def _ranged(spec: TensorSpec, feature: Feature, pipeline: Pipeline) -> TensorSpe
     """Return the graph's tensor as the policy takes or gives it: under the feature's name, in its raw range."""
     stats = feature.stats
     raw = replace(spec, name=feature.name, range=None if stats is None else _range(stats, feature.mode))
+    told = pipeline.widths.get(feature.name)
+    if told is not None and spec.shape:
+        return replace(raw, shape=(*spec.shape[:-1], told), range=_first_of(raw.range, told))
     if pipeline.era in PADDED and raw.range is not None and spec.shape and raw.range.shape:
         width, last = raw.range.shape[-1], spec.shape[-1]
         if isinstance(last, int) and width < last and spec.role != "action":
             raw = replace(raw, shape=(*spec.shape[:-1], width))
     return raw
+
+
+def _first_of(found: Range | None, width: int) -> Range | None:
+    """Return the range of the first ``width`` elements of the last axis."""
+    if found is None or not found.shape or found.shape[-1] <= width:
+        return found
+    first, second = (np.reshape(v, found.shape)[..., :width] for v in (found.first, found.second))
+    return replace(found, first=tuple(first.ravel().tolist()), second=tuple(second.ravel().tolist()), shape=first.shape)
 
 
 def _range(stats: FeatureStats, mode: str) -> Range | None:

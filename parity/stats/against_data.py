@@ -15,6 +15,7 @@ import numpy as np
 
 from parity.finding import Finding
 from parity.stats.against_findings import findings_of
+from parity.stats.gap import PADDING
 from parity.stats.model import FeatureStats, NormStats
 from parity.stats.names import by_name, names_of
 from parity.stats.recompute import Recomputed, Record
@@ -142,7 +143,13 @@ def _compared(
 
 
 def _fitted(stored: Array, data: Array) -> Array | None:
-    """Return a stored array in the shape of the data's, where it has as many elements and no other order of axes."""
+    """Return a stored array in the shape of the data's, where it has as many elements and no other order of axes.
+
+    What openpi pads to its model's width, with zeros or ones throughout, is left out.
+    """
+    if stored.ndim == data.ndim == 1 and stored.size > data.size:
+        rest = stored[data.size :]
+        stored = stored[: data.size] if any(np.all(rest == v) for v in PADDING) else stored
     kept = [n for n in np.shape(stored) if n != 1]
     if kept != [n for n in data.shape if n != 1]:
         return None

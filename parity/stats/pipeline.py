@@ -31,6 +31,7 @@ class Pipeline:
         after: steps from what the graph gives to physical actions, in order.
         contract: what the policy as a whole takes and gives, where the artifact says it.
         notes: remarks on what was read.
+        widths: numbers in the last axis of raw arrays by name, where the user says them: the graph's are padded.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Pipeline:
     after: tuple[Step, ...]
     contract: Contract | None = None
     notes: tuple[str, ...] = field(default=())
+    widths: Mapping[str, int] = field(default_factory=dict)
 
     def inputs(self, raw: Mapping[str, Array]) -> Arrays:
         """Return what the graph takes, from raw observations ``(B, ...)`` or ``(N, B, ...)`` by name.

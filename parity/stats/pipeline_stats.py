@@ -17,17 +17,18 @@ from parity.stats.formula import formula_of
 from parity.stats.model import FeatureStats, NormStats
 from parity.stats.pipeline import Pipeline
 from parity.stats.registry import read_stats
-from parity.stats.steps import Feature, Normalize, Step
+from parity.stats.steps import Cut, Feature, Normalize, Step
 
 METADATA = ("episode_index", "frame_index", "index", "task_index", "timestamp")  # columns that are no observation
-_SETTINGS = ("mode", "era", "source", "inputs", "outputs")
+_SETTINGS = ("mode", "era", "source", "inputs", "outputs", "widths")
 
 
 def pipeline_of_statistics(artifact: Artifact, settings: Mapping[str, Any]) -> Pipeline:
     """Return the pipeline that the statistics in ``artifact`` describe.
 
     ``settings``: ``mode`` and ``era`` where the source does not tell them, ``source`` (the label of one of several),
-    ``inputs`` and ``outputs`` (key of the statistics by name of the array).
+    ``inputs`` and ``outputs`` (key of the statistics by name of the array), ``widths`` (of the raw arrays by name: the
+    graph's observations are padded to more, and its actions are cut to that).
 
     Raises:
         ArtifactError: no statistics, or those of something that no policy takes or gives.
@@ -52,7 +53,16 @@ def pipeline_of_statistics(artifact: Artifact, settings: Mapping[str, Any]) -> P
         steps.append((Normalize(era, way, features),) if features else ())  # type: ignore[arg-type]
     if not steps[0] and not steps[1]:
         raise ArtifactError(f"{stats.label}: it holds no statistics of an observation or an action")
-    return Pipeline(artifact.path, era, steps[0], steps[1])
+    widths = dict(settings.get("widths") or {})
+    strange = sorted(widths.keys() - before.keys() - after.keys())
+    if strange:
+        raise UsageError(
+            f"pipeline: widths of {', '.join(strange)}, which it neither normalizes nor unnormalizes",
+            expected=", ".join((*before, *after)),
+        )
+    cut = {name: widths[name] for name in after if name in widths}
+    ends = (Cut(cut),) if cut else ()
+    return Pipeline(artifact.path, era, steps[0], (*steps[1], *ends), widths=widths)
 
 
 def _one(found: tuple[NormStats, ...], label: str | None) -> NormStats:

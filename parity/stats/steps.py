@@ -166,6 +166,32 @@ class Pad:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Keeps the first elements of the last axis: ``sizes`` gives their number by name (openpi's robot transforms)."""
+
+    sizes: Mapping[str, int]
+
+    def apply(self, arrays: Mapping[str, Array]) -> Arrays:
+        """Return the arrays, cut.
+
+        Raises:
+            ArtifactError: an array is not there, or shorter than what is to be kept of it.
+        """
+        result = dict(arrays)
+        for name, size in self.sizes.items():
+            if name not in arrays:
+                raise ArtifactError(f"the pipeline cuts {name}, and there is no such array")
+            width = arrays[name].shape[-1] if arrays[name].ndim else 0
+            if width < size:
+                raise ArtifactError(f"the pipeline cuts {name} to {size} elements, and it has {width}")
+            result[name] = arrays[name][..., :size]
+        return result
+
+    def as_json(self) -> dict[str, Any]:
+        return {"step": "cut", "sizes": dict(self.sizes)}
+
+
+@dataclass(frozen=True, slots=True)
 class Executed:
     """Takes the actions that are executed out of a trajectory of ``horizon`` steps: ``[first : first + count]``.
 
