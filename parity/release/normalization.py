@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parity.artifact import digest, recognize
 from parity.errors import ParityError, UsageError
 from parity.finding import Finding
 from parity.release.config import Config
@@ -23,6 +24,7 @@ from parity.stats.tell import NOTHING
 from parity.verdict import Verdict
 
 UNJUDGED = "GATE015"
+OF_DATA = ("recomputed", "lerobot_dataset", "relative_actions")  # not shipped, and large
 OF_STATISTICS = ("STATS", "DATA", UNJUDGED)
 
 
@@ -67,8 +69,19 @@ def look(asked: Surveying) -> dict[str, Any]:
         found = survey(asked.sources, asked.dataset)
     except ParityError as e:
         found = {"problem": e.message}
+    for source in found.get("sources", ()):
+        if source["kind"] not in OF_DATA:
+            source["sha256"] = _sha256(source["path"])
     shown: dict[str, Any] = relative_to(asked.root)(json.loads(json.dumps(found, default=_plain)))
     return shown
+
+
+def _sha256(path: str) -> str | None:
+    """Return the hash of what was read, None where it is gone: statistics are part of what is shipped."""
+    try:
+        return digest(recognize(path))[0]
+    except (ParityError, OSError):
+        return None
 
 
 def _plain(value: Any) -> Any:

@@ -48,6 +48,7 @@ def _source(place: int, s: Entry) -> dict[str, Any]:
         "number": place,
         "label": str(s.get("label")),
         "kind": str(s.get("kind")),
+        "sha256": str(s.get("sha256") or "")[:12],
         "features": len(features),
         "modes": ", ".join(modes) or ABSENT,
         "taken": f"those of {taken.get('source')}, {how.get(str(taken.get('equal')), '')}"

@@ -86,6 +86,8 @@ def compare(a: FeatureStats, b: FeatureStats, modes: tuple[str | None, str | Non
     one, two = flat(a), flat(b)
     shared = [n for n in one if n in two]
     equal = _equal(one, two, [n for n in shared if n not in ("low", "high")])
+    if a.eps is not None and b.eps is not None and a.eps != b.eps:  # an exporter may have added it to the std for good
+        one, two = _with_eps(one, a.eps), _with_eps(two, b.eps)
     known = [m for m in modes if m is not None]
     if known and all(m == "IDENTITY" for m in known):
         return Comparison(None, equal=equal, reason="not normalized: its statistics are not used")
@@ -194,6 +196,11 @@ def flat(stats: FeatureStats) -> dict[str, Array]:
             ends = ((-1.0 - offset) / scale, (1.0 - offset) / scale)
         found["low"], found["high"] = np.minimum(*ends), np.maximum(*ends)
     return found
+
+
+def _with_eps(values: Mapping[str, Array], eps: float) -> dict[str, Array]:
+    """Return the statistics with what is divided by in place of the std."""
+    return {n: v + eps if n == "std" else v for n, v in values.items()}
 
 
 def _squeezed(array: Array) -> Array:

@@ -14,14 +14,13 @@ from parity.cli import main
 from parity.cli.surveying import matrix_lines, print_survey
 from parity.errors import ArtifactError
 from parity.report.schema import validate
-from stats_files import ACTION, STATE, Reader, norm_stats
+from stats_files import ACTION, STATE, norm_stats
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with statistics that are the same, drifted, of another run, and of another robot."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("parity.stats.registry.readers", lambda: (Reader(),))
     norm_stats(tmp_path / "a.json")
     norm_stats(tmp_path / "same.json")
     norm_stats(tmp_path / "drift.json", state=STATE + np.array([0.02, 0.0, 0.0]), actions=ACTION)

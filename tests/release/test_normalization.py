@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lerobot_data import episodes, write_v2
 from models import mlp, toml
 from parity.cli import main
 from stats_files import ACTION, STATE, norm_stats
 
 SUITES = Path(__file__).resolve().parents[2] / "suites"
+NAMES = {"state": "observation.state", "actions": "action"}
 SOURCES = '\n[stats]\nsources = ["deployed/norm_stats.json", "trained.json"]\n'
 
 
@@ -44,6 +47,8 @@ def test_sources_that_agree_pass_and_are_in_the_report(release: Path) -> None:
     assert (code, report["verdict"]) == (0, "PASS")
     assert [s["label"] for s in report["stats"]["sources"]] == ["deployed/norm_stats.json", "trained.json"]
     assert {p["verdict"] for p in report["stats"]["agreement"]} == {"SAME"}
+    deployed = (release / "deployed/norm_stats.json").read_bytes()
+    assert report["stats"]["sources"][0]["sha256"] == hashlib.sha256(deployed).hexdigest()
     assert "stats" not in report["facts"]["reference"]
     assert of(report, "GATE011") == []
     assert judged(release, "--from", str(release / "out" / "report.json"))[0] == 0
@@ -111,6 +116,23 @@ def test_a_mistyped_table_is_a_usage_error(
     toml(release, {"ort": "right.onnx"}, more=f"\n[stats]\n{table}\n")
     assert main(["run", str(release / "parity.toml"), "--out", str(release / "out")]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_dataset_is_held_against_what_is_stored(release: Path) -> None:
+    pytest.importorskip("pyarrow")
+    data = episodes([200, 150], seed=2)
+    write_v2(release / "data", data, version="v2.0")
+    rows = {n: np.concatenate([e[k] for e in data]).astype(float) for n, k in NAMES.items()}
+    norm_stats(release / "trained.json", **rows)
+    table = '\n[stats]\nsources = ["trained.json"]\ndataset = "data"\n'
+    toml(release, {"ort": "right.onnx"}, more=table)
+    code, report = judged(release)
+    assert (code, [s["label"] for s in report["stats"]["sources"]]) == (0, ["trained.json", "data (recomputed)"])
+    assert {p["verdict"] for p in report["stats"]["agreement"]} <= {"SAME", "DRIFT"}
+    assert [r["feature"] for r in report["stats"]["recomputed"]] == ["action", "observation.state"]
+    assert "Stored against the data" in (release / "out" / "report.html").read_text(encoding="utf-8")
+    norm_stats(release / "trained.json", **{**rows, "actions": rows["actions"] * 3})
+    assert judged(release)[0] == 1
 
 
 def test_the_same_release_gives_the_same_report(release: Path) -> None:

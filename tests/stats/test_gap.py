@@ -125,6 +125,16 @@ def test_buffers_that_were_never_set_are_no_statistics() -> None:
     assert compare(feature(mean=[np.inf], std=[np.inf]), feature(mean=[0.0], std=[1.0])).verdict is None
 
 
+def test_an_eps_that_was_added_to_the_std_for_good_is_no_gap() -> None:
+    def normalizer(std: float, eps: float | None) -> FeatureStats:
+        values = {"mean": np.array([0.5, 1.0]), "std": np.array([std, 2 * std])}
+        return FeatureStats("obs", values if eps != 0.0 else {**values, "std": values["std"] + 0.01}, eps=eps)
+
+    assert compare(normalizer(0.2, 0.01), normalizer(0.2, 0.0)).verdict == "SAME"
+    assert compare(normalizer(0.2, 0.01), normalizer(0.2, 0.01)).equal == "bits"
+    assert compare(normalizer(0.2, 0.01), normalizer(0.25, 0.0)).verdict == "CONFLICT"
+
+
 def test_a_linear_normalizer_is_compared_by_what_it_maps_to_minus_one_and_one() -> None:
     one = feature(scale=[2.0], offset=[-1.0])  # 0 ... 1
     assert compare(one, feature(scale=[2.0], offset=[-1.0]), ("LINEAR", "LINEAR")).verdict == "SAME"

@@ -26,19 +26,3 @@ def norm_stats(path: Path, **features: Any) -> Path:
     table = {n: statistics(r) for n, r in (features or {"state": STATE, "actions": ACTION}).items()}
     path.write_text(json.dumps({"norm_stats": table}))
     return path
-
-
-class Reader:
-    """Reads what `norm_stats` writes."""
-
-    rank = 1
-
-    def matches(self, artifact: Any) -> bool:
-        return artifact.kind == "json" and "norm_stats" in artifact.path.read_text()
-
-    def read(self, artifact: Any) -> Any:
-        from parity.stats.model import FeatureStats, NormStats
-
-        table = json.loads(artifact.path.read_text())["norm_stats"]
-        features = {k: FeatureStats(k, {n: np.array(v) for n, v in t.items()}) for k, t in table.items()}
-        return (NormStats(artifact.path, str(artifact.path), "openpi", features),)
