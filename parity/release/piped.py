@@ -46,7 +46,7 @@ def with_pipelines(sides: Sequence[Side], *, strict: bool) -> tuple[list[Side], 
         except ArtifactError as e:
             if strict or side is sides[0]:
                 raise
-            made = replace(side, problem=Failure("load", str(e)), contract=None)
+            made = replace(side, problem=Failure.of(e, "load"), contract=None)
         fitted.append(made)
     return fitted, findings
 

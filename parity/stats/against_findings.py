@@ -73,9 +73,10 @@ def _cancelled(one: FeatureAgainst) -> Array:
     """Return in which dimensions the std is wrong, and just as wrong as E[x²] − E[x]² in float32 may make it.
 
     Both means are rounded to 2**-24 of themselves, so their difference is off by a few 2**-24 of the mean square, which
-    is more than the variance itself where that is a millionth of it: a joint parked far from 0.
+    is more than the variance itself where that is a millionth of it: a joint parked far from 0. Where a mean is that of
+    other data, the std is, too, and nothing was lost.
     """
-    if "std" not in one.stored:
+    if "std" not in one.stored or (np.abs(one.gaps.get("mean", np.zeros(()))) > MUCH).any():
         return np.zeros(one.scale.shape, bool)
     stored, true = one.stored["std"], one.again["std"]
     with np.errstate(all="ignore"):

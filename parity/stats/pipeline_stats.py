@@ -15,6 +15,7 @@ from parity.artifact import Artifact
 from parity.errors import ArtifactError, UsageError
 from parity.stats.formula import formula_of
 from parity.stats.model import FeatureStats, NormStats
+from parity.stats.names import nearest
 from parity.stats.pipeline import Pipeline
 from parity.stats.registry import read_stats
 from parity.stats.steps import Cut, Feature, Normalize, Step
@@ -117,9 +118,13 @@ def _feature(
     name: str, key: str, found: Mapping[str, FeatureStats], era: str, settings: Mapping[str, Any], stats: NormStats
 ) -> Feature:
     if key not in found:
+        meant = nearest(key, found, 1)
         raise ArtifactError(
             f"{stats.label}: no statistics for {key!r}, by which {name} is to be normalized",
             expected=", ".join(found) or "none are there",
+            remedy=f"rename {meant[0]!r} to {key!r} in the file, or say what is meant: {{{name} = {meant[0]!r}}}"
+            if meant
+            else "give the statistics that the policy was trained with",
         )
     told, asked = found[key].mode, settings.get("mode")
     if told is not None and asked is not None and told != asked:

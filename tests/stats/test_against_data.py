@@ -234,10 +234,26 @@ def test_names_are_matched_and_shapes_are_not_guessed(data: tuple[Path, Recomput
     values = exact(robot())
     renamed = stored(data[0], {"state": values["observation.state"], "actions": values["action"]})
     assert set(against_data(renamed, data[1]).features) == {"observation.state", "action"}
-    short = stored(data[0], {"action": {"mean": np.zeros(7), "std": np.ones(7)}})
-    assert codes(against_data(short, data[1]).findings) == [("STATS047", "error")]
+    long = stored(data[0], {"action": {"mean": np.arange(7.0), "std": np.arange(1.0, 8.0)}})
+    assert codes(against_data(long, data[1]).findings) == [("STATS047", "error")]
     other = stored(data[0], {"torque": values["action"]})
     assert codes(against_data(other, data[1]).findings) == [("STATS049", "warning")]
+
+
+def test_what_openpi_pads_to_its_models_width_is_left_out(data: tuple[Path, Recomputed]) -> None:
+    values = exact(robot())["action"]
+    padded = {n: np.concatenate([values[n], np.full(30, float(n == "std"))]) for n in ("mean", "std", "q01", "q99")}
+    found = against_data(stored(data[0], {"actions": padded}), data[1])
+    assert (set(found.features), found.findings) == ({"action"}, ())
+
+
+def test_a_std_of_other_data_was_not_lost_in_float32(data: tuple[Path, Recomputed]) -> None:
+    values = {n: v.copy() for n, v in exact(robot())["observation.state"].items()}
+    values["std"][2] *= 0.9
+    lost = against_data(stored(data[0], {"state": values}), data[1]).findings
+    values["mean"][0] += 5
+    other = against_data(stored(data[0], {"state": values}), data[1]).findings
+    assert ("STATS040" in {f.code for f in lost}, "STATS040" in {f.code for f in other}) == (True, False)
 
 
 def test_statistics_per_chunk_position(tmp_path: Path) -> None:
