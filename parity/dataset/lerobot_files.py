@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -222,11 +221,12 @@ def _differs(said: Feature, is_: Feature, widths: Mapping[str, int | None]) -> l
 def _unlisted(root: Path, files: Sequence[DataFile]) -> list[Finding]:
     """Find Parquet files that lie among the listed ones and are not listed."""
     listed = {f.name for f in files}
-    extra = []
+    extra: list[str] = []
     for folder in sorted({name.rpartition("/")[0] for name in listed}):
-        with os.scandir(root / folder) if (root / folder).is_dir() else nullcontext([]) as there:
-            names = [f"{folder}/{entry.name}" if folder else entry.name for entry in there]
-        extra += sorted(name for name in names if name.endswith(".parquet") and name not in listed)
+        if (root / folder).is_dir():
+            with os.scandir(root / folder) as there:
+                names = [f"{folder}/{entry.name}" if folder else entry.name for entry in there]
+            extra += sorted(name for name in names if name.endswith(".parquet") and name not in listed)
     if not extra:
         return []
     title = f"{len(extra)} data files are in no index, {extra[0]} first: they are not read"

@@ -106,13 +106,17 @@ class Column:
 
 def counted(values: Array, shift: int) -> Column:
     """Return values of a float dtype, sorted, at least one and all finite, as a column."""
-    keys = keys_of(values)
     if shift:
-        keys >>= shift
-    ends = np.concatenate([np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]])
-    counts, starts = ends.copy(), ends - 1
-    counts[1:] -= ends[:-1]
-    return Column(keys[starts].astype(np.int64), counts, shift, float(values[0]), float(values[-1]))
+        keys = keys_of(values) >> shift
+        ends = np.flatnonzero(keys[1:] != keys[:-1])
+    else:
+        ends = np.flatnonzero(values[1:] != values[:-1])
+    starts = np.concatenate([[0], ends + 1])
+    kept = keys[starts] if shift else keys_of(values[starts])
+    counts = np.empty(len(starts), np.int64)
+    np.subtract(starts[1:], starts[:-1], out=counts[:-1])
+    counts[-1] = len(values) - starts[-1]
+    return Column(kept.astype(np.int64), counts, shift, float(values[0]), float(values[-1]))
 
 
 def keys_of(values: Array) -> Array:
