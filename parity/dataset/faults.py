@@ -79,7 +79,7 @@ def look(path: Path) -> Fault | None:
     Source of the magic numbers: apache/parquet-format, README, "File format".
     """
     try:
-        with path.open("rb") as f:
+        with path.open("rb", buffering=0) as f:
             head = f.read(48)
             size = f.seek(0, 2)
             f.seek(max(0, size - 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from parity.dataset.faults import SHOWN, Fault, error_of, findings_of
 from parity.dataset.lerobot_info import INFO, Info
 from parity.dataset.model import Dataset, Episodes, Feature
-from parity.dataset.parquet import KEPT_FOOTERS, Footer, Footers, ParquetRows, stored
+from parity.dataset.parquet import KEPT_FOOTERS, Column, Footer, Footers, ParquetRows, stored
 from parity.errors import ArtifactError
 from parity.finding import Finding
 
@@ -49,6 +50,7 @@ class _Seen:
     wrong_rows: dict[str, tuple[int, int]] = field(default_factory=dict)  # file: claimed, held
     widths: dict[str, dict[str, int | None]] = field(default_factory=dict)  # feature: file: values a row
     first: Footer | None = None
+    even: Mapping[str, Column] | None = None
 
     def take(self, file: DataFile, path: Path, footer: Footer) -> None:
         """Take in a file that can be read. One that holds a single episode holds it whole, whatever the index says."""
@@ -81,11 +83,12 @@ def assemble(root: Path, info: Info, files: Sequence[DataFile], index: str, find
     """
     seen, reader = _Seen(), Footers()
     for file in files:
-        footer = reader.read(root / file.name)
+        path = root / file.name
+        footer = reader.read(path)
         if isinstance(footer, Fault):
             seen.faults[file.name] = footer
             continue
-        seen.take(file, root / file.name, footer)
+        seen.take(file, path, footer)
         _widths(seen, file.name, footer, info.features)
     if seen.first is None:
         name, fault = next(iter(seen.faults.items())) if seen.faults else (index, Fault("DATA002"))
@@ -108,12 +111,18 @@ def assemble(root: Path, info: Info, files: Sequence[DataFile], index: str, find
 
 def _widths(seen: _Seen, name: str, footer: Footer, features: Mapping[str, Feature]) -> None:
     """Note where a file's rows have another number of values than a feature's shape says."""
+    if (
+        footer.columns is seen.even and footer.rows
+    ):  # of one schema with the file before, whose lists are all of one size
+        return
     for feature in features.values():
         column = footer.columns.get(feature.name)
         if feature.storage == "array" and column is not None and column.storage == "array" and footer.rows:
             width = footer.width(feature.name)
             if width != math.prod(feature.shape):
                 seen.widths.setdefault(feature.name, {})[name] = width
+    if not seen.widths and all(None not in column.sizes for column in footer.columns.values()):
+        seen.even = footer.columns
 
 
 def _totals(info: Info, files: Sequence[DataFile], index: str) -> list[Finding]:
@@ -212,9 +221,12 @@ def _differs(said: Feature, is_: Feature, widths: Mapping[str, int | None]) -> l
 def _unlisted(root: Path, files: Sequence[DataFile]) -> list[Finding]:
     """Find Parquet files that lie among the listed ones and are not listed."""
     listed = {f.name for f in files}
-    folders = sorted({(root / name).parent for name in listed})
-    there = [p.relative_to(root).as_posix() for d in folders if d.is_dir() for p in d.glob("*.parquet")]
-    extra = sorted(set(there) - listed)
+    extra: list[str] = []
+    for folder in sorted({name.rpartition("/")[0] for name in listed}):
+        if (root / folder).is_dir():
+            with os.scandir(root / folder) as there:
+                names = [f"{folder}/{entry.name}" if folder else entry.name for entry in there]
+            extra += sorted(name for name in names if name.endswith(".parquet") and name not in listed)
     if not extra:
         return []
     title = f"{len(extra)} data files are in no index, {extra[0]} first: they are not read"

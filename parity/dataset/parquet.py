@@ -82,7 +82,8 @@ class Footers:
             return fault
         pa = arrow()
         try:
-            meta = pa.parquet.read_metadata(path)
+            with pa.OSFile(str(path)) as file:
+                meta = pa.parquet.read_metadata(file)
             if self._schema is None or not meta.schema.equals(self._schema):
                 self._schema, self._columns = meta.schema, _columns(pa, meta.schema.to_arrow_schema())
         except (pa.ArrowException, OSError, ValueError) as e:
@@ -137,6 +138,7 @@ class ParquetRows:
     def rows(self, names: Sequence[str], start: int, stop: int) -> Iterator[Mapping[str, Array]]:
         """Yield rows ``start:stop`` of the features; see `Source.rows`."""
         wanted = [self.features[name] for name in names]
+        at_once = block_rows(wanted)
         upto = np.cumsum(self.rows_of)
         first = int(np.searchsorted(upto, start, side="right"))
         for i in range(first, len(self.files)):
@@ -144,19 +146,20 @@ class ParquetRows:
             if begin >= stop:
                 return
             low, high = max(start - begin, 0), min(stop - begin, self.rows_of[i])
-            yield from _file_rows(self.files[i], self.footers.get(i), wanted, low, high)
+            yield from _file_rows(self.files[i], self.footers.get(i), wanted, low, high, at_once)
 
 
 def _file_rows(
-    path: Path, footer: Footer | None, features: Sequence[Feature], start: int, stop: int
+    path: Path, footer: Footer | None, features: Sequence[Feature], start: int, stop: int, at_once: int
 ) -> Iterator[Mapping[str, Array]]:
-    """Yield rows ``start:stop`` of one file."""
+    """Yield rows ``start:stop`` of one file, ``at_once`` of them."""
     pa = arrow()
     at = 0
     try:
-        with pa.parquet.ParquetFile(path, metadata=footer.meta if footer else None) as file:
+        with pa.OSFile(str(path)) as raw:
+            file = pa.parquet.ParquetFile(raw, metadata=footer.meta if footer else None)
             groups, at = _groups(file.metadata, start, stop)
-            for batch in _batches(file, groups, features):
+            for batch in _batches(file, groups, features, at_once):
                 low, high = max(start - at, 0), min(stop - at, batch.num_rows)
                 at += batch.num_rows
                 if low < high:
@@ -182,10 +185,10 @@ def _groups(meta: Any, start: int, stop: int) -> tuple[list[int], int]:
     return groups, first
 
 
-def _batches(file: Any, groups: list[int], features: Sequence[Feature]) -> Iterator[Any]:
+def _batches(file: Any, groups: list[int], features: Sequence[Feature], at_once: int) -> Iterator[Any]:
     if groups:
         columns = [f.name for f in features]
-        yield from file.iter_batches(block_rows(features), row_groups=groups, columns=columns, use_threads=False)
+        yield from file.iter_batches(at_once, row_groups=groups, columns=columns, use_threads=False)
 
 
 def _array(values: Any, feature: Feature, path: Path) -> Array:
@@ -196,9 +199,10 @@ def _array(values: Any, feature: Feature, path: Path) -> Array:
     """
     count = len(values)
     while hasattr(values.type, "value_type"):  # a list, of one size or of any
-        if values.null_count or (not hasattr(values.type, "list_size") and not _even(values)):
+        size = getattr(values.type, "list_size", None)
+        if values.null_count or (size is None and not _even(values)):
             raise _ragged(path, feature)
-        values = values.flatten()
+        values = values.flatten() if size is None else values.values.slice(values.offset * size, len(values) * size)
     array: Array = values.to_numpy(zero_copy_only=False)  # a missing number becomes NaN
     if array.dtype != np.dtype(feature.dtype):
         if array.dtype.kind != "f" or np.dtype(feature.dtype).kind != "f":

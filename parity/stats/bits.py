@@ -9,6 +9,7 @@ close values (a parked joint) stays exact, and whatever is read from the others 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,38 +79,44 @@ class Column:
         least, most = min(one.least, two.least), max(one.most, two.most)
         return Column(keys[starts], np.add.reduceat(counts, starts), shift, least, most)
 
-    def quantile(self, fraction: float, dtype: np.dtype[Any]) -> tuple[float, float]:
-        """Return one quantile (0 … 1), as NumPy's ``linear``, and how far it may be off at most; NaN of no values."""
+    def quantiles(self, fractions: Sequence[float], dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """Return quantiles (0 … 1), as NumPy's ``linear``, and how far each may be off at most; NaN of no values."""
         if not len(self.keys):
-            return np.nan, np.nan
+            return np.full(len(fractions), np.nan), np.full(len(fractions), np.nan)
         upto = np.cumsum(self.counts)
-        place = fraction * (int(upto[-1]) - 1)
-        ranks = np.asarray([np.floor(place), np.ceil(place)])
-        bins = np.searchsorted(upto, ranks, side="right")
-        low, high = (end[bins] for end in self.ends(dtype))
-        weight = place - ranks[0]
-        weights = np.asarray([1 - weight, weight])  # of two neighbours in order, each somewhere in its bin
-        return float(weights @ (low + (high - low) / 2)), float(weights @ ((high - low) / 2))
+        places = np.asarray(fractions) * (int(upto[-1]) - 1)
+        ranks = np.asarray([np.floor(places), np.ceil(places)])
+        low, high = self._ends(self.keys[np.searchsorted(upto, ranks, side="right")], dtype)
+        weight = places - ranks[0]  # of two neighbours in order, each somewhere in its bin
+        weights = np.asarray([1 - weight, weight])
+        return (weights * (low + (high - low) / 2)).sum(axis=0), (weights * ((high - low) / 2)).sum(axis=0)
 
     def outside(self, low: float, high: float, dtype: np.dtype[Any]) -> Share:
         """Return how many values lie below ``low`` or above ``high``."""
-        first, last = self.ends(dtype)
+        first, last = self._ends(self.keys, dtype)
         surely, perhaps = (last < low) | (first > high), (first < low) | (last > high)
         return Share(int(self.counts[surely].sum()), int(self.counts[perhaps].sum()))
 
-    def ends(self, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-        """Return the smallest and the largest float of ``dtype`` that can be in each bin, as float64."""
-        low = self.keys << self.shift
+    def _ends(self, keys: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """Return the smallest and the largest float of ``dtype`` that can be in bins, as float64."""
+        low = keys << self.shift
         ends = floats(low, dtype), floats(low + ((1 << self.shift) - 1), dtype)
         return np.maximum(ends[0], self.least), np.minimum(ends[1], self.most)
 
 
 def counted(values: Array, shift: int) -> Column:
     """Return values of a float dtype, sorted, at least one and all finite, as a column."""
-    keys = keys_of(values) >> shift
-    starts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
-    counts = np.diff(starts, append=len(keys))
-    return Column(keys[starts].astype(np.int64), counts, shift, float(values[0]), float(values[-1]))
+    if shift:
+        keys = keys_of(values) >> shift
+        ends = np.flatnonzero(keys[1:] != keys[:-1])
+    else:
+        ends = np.flatnonzero(values[1:] != values[:-1])
+    starts = np.concatenate([[0], ends + 1])
+    kept = keys[starts] if shift else keys_of(values[starts])
+    counts = np.empty(len(starts), np.int64)
+    np.subtract(starts[1:], starts[:-1], out=counts[:-1])
+    counts[-1] = len(values) - starts[-1]
+    return Column(kept.astype(np.int64), counts, shift, float(values[0]), float(values[-1]))
 
 
 def keys_of(values: Array) -> Array:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2048  # values of a row: digits of 21 bits, squared, times 2**11 values stay below 2**53
 DIGIT = 21
+BLOCKS = 64  # whose sums stay below 2**63 together
 MAX_DIGITS = 4
 SINGLE = 24  # bits of a float32's significand
 FAR = 400  # a power of two beyond which float64 numbers are not scaled
@@ -43,8 +44,19 @@ class ExactSums:
 
         Their significands have at most ``bits`` bits.
         """
-        for start in range(0, values.shape[1], AT_ONCE):
-            self._block(values[:, start : start + AT_ONCE].astype(np.float64), bits)
+        largest = np.maximum(np.abs(values[:, 0]), np.abs(values[:, -1])).astype(np.float64)
+        top = np.frexp(largest)[1].astype(np.int64)
+        if bits > SINGLE and (top.max() > FAR or _least(values) < 2.0**-FAR):  # scaled numbers could vanish
+            self._by_exponent(values)
+            return
+        for start in range(0, values.shape[1], BLOCKS * AT_ONCE):
+            digits = _Digits(len(values))
+            for at in range(start, min(start + BLOCKS * AT_ONCE, values.shape[1]), AT_ONCE):
+                block = values[:, at : at + AT_ONCE].astype(np.float64)
+                if not digits.add(block, top, bits):
+                    self._by_exponent(block)
+            total, squares = digits.sums(top)
+            self.total, self.squares = self.total + total, self.squares + squares
 
     def merge(self, other: ExactSums) -> None:
         """Take in what another has summed up."""
@@ -63,50 +75,66 @@ class ExactSums:
         ]
         return np.asarray(found, np.float64)
 
-    def _block(self, values: Array, bits: int) -> None:
-        top = np.frexp(np.maximum(np.abs(values[:, 0]), np.abs(values[:, -1])))[1].astype(np.int64)
-        if bits > SINGLE:  # scaled numbers could vanish; float32 has not the range for that
-            least = np.abs(values).min(axis=1, where=values != 0, initial=1.0)
-            if top.max() > FAR or least.min() < 2.0**-FAR:
-                return self._by_exponent(values)
-        parts = _digits(values, top, bits)
-        return self._by_exponent(values) if parts is None else self._by_digits(parts, top)
-
-    def _by_digits(self, parts: list[Array], top: Array) -> None:
-        units = top - DIGIT + UNIT  # of the first digit, in powers of two of UNIT
-        for i, one in enumerate(parts):
-            self.total = self.total + _shifted(one.sum(axis=1), units - i * DIGIT)
-            for j, other in enumerate(parts[i:], i):
-                products = np.einsum("dn,dn->d", one, other)
-                twice = 1 if i != j else 0
-                self.squares = self.squares + _shifted(products, 2 * units - (i + j) * DIGIT + twice)
-
     def _by_exponent(self, values: Array) -> None:
         for column, row in enumerate(values):
-            part, power = np.frexp(row)
+            part, power = np.frexp(row.astype(np.float64))
             whole = np.ldexp(part, 53).astype(np.int64)
             place = power - 53 + UNIT  # in powers of two of UNIT; at least 0 but for subnormal numbers
             low = np.maximum(-place, 0)
             whole, place = whole >> low, place + low  # a subnormal number's last bits are 0
             for exponent in np.unique(place):
                 mine = whole[place == exponent]
-                high, rest = mine >> _HALF, mine & ((1 << _HALF) - 1)
-                self.total[column] += (int(high.sum()) << _HALF) + int(rest.sum()) << int(exponent)
-                self.squares[column] += _sum_of_squares(mine) << 2 * int(exponent)
+                for start in range(0, len(mine), AT_ONCE):
+                    some = mine[start : start + AT_ONCE]
+                    high, rest = some >> _HALF, some & ((1 << _HALF) - 1)
+                    self.total[column] += (int(high.sum()) << _HALF) + int(rest.sum()) << int(exponent)
+                    self.squares[column] += _sum_of_squares(some) << 2 * int(exponent)
 
 
-def _digits(values: Array, top: Array, bits: int) -> list[Array] | None:
-    """Return the digits of values below 2**top, from the first on; None where `MAX_DIGITS` are not enough."""
-    parts: list[Array] = []
-    rest = values * np.ldexp(1.0, DIGIT - top)[:, None]
-    while len(parts) < MAX_DIGITS:
-        digit = np.rint(rest)
-        parts.append(digit)
-        rest -= digit
-        if len(parts) * DIGIT >= bits and not rest.any():
-            return parts
-        rest *= 1 << DIGIT
-    return None
+class _Digits:
+    """Sums of digits and of their products, of values below one power of two for each column."""
+
+    __slots__ = ("_ones", "_pairs", "_width")
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._ones: dict[int, Array] = {}
+        self._pairs: dict[int, Array] = {}  # by the sum of both digits' numbers
+
+    def add(self, values: Array, top: Array, bits: int) -> bool:
+        """Take in values ``(D, N)`` below 2**top; False, and nothing taken in, where `MAX_DIGITS` are not enough."""
+        parts: list[Array] = []
+        rest = values * np.ldexp(1.0, DIGIT - top)[:, None]
+        while True:
+            digit = np.rint(rest)
+            parts.append(digit)
+            rest -= digit
+            if len(parts) * DIGIT >= bits and not rest.any():
+                break
+            if len(parts) == MAX_DIGITS:
+                return False
+            rest *= 1 << DIGIT
+        for i, one in enumerate(parts):
+            self._ones[i] = self._ones.get(i, 0) + one.sum(axis=1).astype(np.int64)
+            for j, other in enumerate(parts[i:], i):
+                products = np.einsum("dn,dn->d", one, other).astype(np.int64)
+                self._pairs[i + j] = self._pairs.get(i + j, 0) + (products if i == j else 2 * products)
+        return True
+
+    def sums(self, top: Array) -> tuple[Array, Array]:
+        """Return the sums of the values and of their squares; see `ExactSums`."""
+        units = top - DIGIT + UNIT  # of the first digit, in powers of two of UNIT
+        total, squares = np.zeros(self._width, object), np.zeros(self._width, object)
+        for i, ones in self._ones.items():
+            total = total + _shifted(ones, units - i * DIGIT)
+        for i, products in self._pairs.items():
+            squares = squares + _shifted(products, 2 * units - i * DIGIT)
+        return total, squares
+
+
+def _least(values: Array) -> float:
+    """Return the smallest size of a value that is not 0."""
+    return float(np.abs(values).min(where=values != 0, initial=1.0))
 
 
 def _sum_of_squares(whole: Array) -> int:
@@ -122,10 +150,10 @@ def _sum_of_squares(whole: Array) -> int:
 
 
 def _shifted(sums: Array, by: Array) -> Array:
-    """Return whole numbers in float64 times 2**by as Python integers; what is shifted down ends in zeros."""
+    """Return whole numbers times 2**by as Python integers; what is shifted down ends in zeros."""
     found: Array = np.empty(len(sums), object)
     for i, (value, places) in enumerate(zip(sums.tolist(), by.tolist(), strict=True)):
-        found[i] = int(value) << places if places >= 0 else int(value) >> -places
+        found[i] = value << places if places >= 0 else value >> -places
     return found
 
 

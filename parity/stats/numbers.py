@@ -35,7 +35,7 @@ class Numbers:
     are rounded to it). NaN and infinities are counted and left out. std is that of all frames, not of a sample of them.
     """
 
-    __slots__ = ("_bins", "_columns", "_count", "_dtype", "_held", "_inf", "_nan", "_rows", "_sums", "shape")
+    __slots__ = ("_bins", "_columns", "_count", "_dtype", "_found", "_held", "_inf", "_nan", "_rows", "_sums", "shape")
 
     def __init__(self, shape: tuple[int, ...], dtype: str | np.dtype[Any], bins: int | None = None) -> None:
         self.shape = shape
@@ -45,12 +45,14 @@ class Numbers:
         self._sums, self._columns = ExactSums(width), [EMPTY] * width
         self._held: list[Array] = []
         self._rows = 0
+        self._found: tuple[dict[str, Array], dict[str, Array]] | None = None
 
     def add(self, values: Array) -> None:
         """Take in frames ``(N, *shape)``; the array must not change afterwards."""
         if len(values):
             self._held.append(values)
             self._rows += len(values)
+            self._found = None
         if self._rows * len(self._columns) >= HELD:
             self._settle()
 
@@ -58,6 +60,7 @@ class Numbers:
         """Take in what another summary of the same feature holds."""
         self._settle()
         other._settle()
+        self._found = None
         self._count, self._nan, self._inf = self.count + other.count, self.nan + other.nan, self.inf + other.inf
         self._sums.merge(other._sums)
         both = zip(self._columns, other._columns, strict=True)
@@ -83,16 +86,11 @@ class Numbers:
 
     def values(self) -> dict[str, Array]:
         """Return ``mean``, ``std``, ``min``, ``max`` and the quantiles, each ``shape``; NaN where nothing counts."""
-        self._settle()
-        ends = np.asarray([(c.least, c.most) for c in self._columns], np.float64).reshape(-1, 2)
-        low, high = np.where(self._count[:, None] > 0, ends, np.nan).T
-        found = {"mean": self._sums.mean(self._count), "std": np.sqrt(self._sums.variance(self._count))}
-        found |= {"min": low, "max": high} | {name: self._quantile(f)[0] for name, f in QUANTILES.items()}
-        return {name: values.reshape(self.shape) for name, values in found.items()}
+        return dict(self._statistics()[0])
 
     def bounds(self) -> dict[str, Array]:
         """Return how far each quantile may be off at most, ``shape``: 0 where every distinct value was kept."""
-        return {name: self._quantile(fraction)[1].reshape(self.shape) for name, fraction in QUANTILES.items()}
+        return dict(self._statistics()[1])
 
     def outside(self, low: Array, high: Array) -> list[Share]:
         """Return how many values of each column lie below ``low`` or above ``high``, both ``(D,)``."""
@@ -111,11 +109,20 @@ class Numbers:
             digest.update(column.keys.astype("<i8").tobytes() + column.counts.astype("<i8").tobytes())
         return digest.hexdigest()
 
-    def _quantile(self, fraction: float) -> tuple[Array, Array]:
+    def _statistics(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the statistics, and the bounds of the quantiles."""
         self._settle()
-        pairs = [column.quantile(fraction, self._dtype) for column in self._columns]
-        value, bound = np.asarray(pairs, np.float64).reshape(-1, 2).T
-        return value, bound
+        if self._found is None:
+            ends = np.asarray([(c.least, c.most) for c in self._columns], np.float64).reshape(-1, 2)
+            low, high = np.where(self._count[:, None] > 0, ends, np.nan).T
+            rows = [c.quantiles(tuple(QUANTILES.values()), self._dtype) for c in self._columns]
+            values, bounds = np.asarray(rows, np.float64).reshape(-1, 2, len(QUANTILES)).transpose(1, 2, 0)
+            found = {"mean": self._sums.mean(self._count), "std": np.sqrt(self._sums.variance(self._count))}
+            found |= {"min": low, "max": high} | dict(zip(QUANTILES, values, strict=True))
+            off = dict(zip(QUANTILES, bounds, strict=True))
+            shaped = [{n: v.reshape(self.shape) for n, v in part.items()} for part in (found, off)]
+            self._found = shaped[0], shaped[1]
+        return self._found
 
     def _settle(self) -> None:
         """Sort, count and sum up what was gathered."""

@@ -29,15 +29,16 @@ def sections() -> list[str]:
 
 def measure(section: str) -> Rows:
     """Run one section's measurements and return its rows."""
-    if str(HERE) not in sys.path:
-        sys.path.insert(0, str(HERE))
+    for folder in (HERE, HERE.parent / "support"):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
     rows: Rows = importlib.import_module(f"bench_{section}").measure()
     return rows
 
 
 def markdown(rows: Rows) -> str:
     """Return rows as a Markdown table."""
-    columns = list(rows[0])
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [_line(columns), _line(["---"] * len(columns)), *(_line([row.get(c, "") for c in columns]) for row in rows)]
     return "\n".join(lines)
 

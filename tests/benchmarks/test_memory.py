@@ -36,3 +36,13 @@ def test_listing_2_gb_of_weights_takes_no_more_memory_than_its_index(tmp_path: P
     found = listed(FORMATS[name](tmp_path / "weights", SIZE))
     assert found["tensors"] == 2000
     assert found["peak_mb"] <= 100
+
+
+def test_statistics_of_ten_times_the_frames_take_no_more_memory(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from bench_stats import make_set, recomputed
+
+    small, large = (recomputed(make_set(tmp_path / str(n), n)) for n in (200_000, 2_000_000))
+    assert (small["frames"], large["frames"]) == (200_000, 2_000_000)
+    assert large["peak_mb"] < small["peak_mb"] + 24  # the frames alone are 58 MB more
+    assert 0 < large["bound"] < 0.001

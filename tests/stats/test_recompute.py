@@ -110,6 +110,14 @@ def test_how_many_lie_outside(values: np.ndarray, bins: int, one: float, other: 
         assert share.low == share.high
 
 
+def test_many_equal_values_do_not_overflow() -> None:
+    values = np.full((1 << 19, 1), np.float32(1) - np.float32(2**-24))  # 24 bits of ones
+    found = summed(values)
+    assert found.values()["mean"][0] == float(values[0, 0])
+    assert found.values()["std"][0] == 0
+    assert found.values()["q50"][0] == float(values[0, 0])
+
+
 def test_few_distinct_values_are_exact_however_many_there_are() -> None:
     rng = np.random.default_rng(0)
     values = np.stack([rng.integers(0, 50, 100_000), rng.normal(size=100_000)], axis=1).astype(np.float32)

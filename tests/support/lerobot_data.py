@@ -86,6 +86,24 @@ def write_v2(root: Path, data: Sequence[Episode], version: str = "v2.1", fixed: 
     return root
 
 
+def add_episode(root: Path, number: int, episode: Episode) -> None:
+    """Write one episode of a set of v2.1 that is too large to hold; `finish` when all are there."""
+    import pyarrow.parquet as pq
+
+    data_file(root, number).parent.mkdir(parents=True, exist_ok=True)
+    (root / "meta").mkdir(exist_ok=True)
+    pq.write_table(table([episode], number), data_file(root, number))
+    with (root / "meta" / "episodes.jsonl").open("a") as f:
+        f.write(json.dumps({"episode_index": number, "tasks": ["push"], "length": length(episode)}) + "\n")
+
+
+def finish(root: Path, last: Episode, frames: int) -> None:
+    """Write ``info.json`` of a set that was written episode by episode; ``last`` is one of them."""
+    listed = len((root / "meta" / "episodes.jsonl").read_text().splitlines())
+    said = info([last], "v2.1", total_episodes=listed, total_frames=frames)
+    (root / "meta" / "info.json").write_text(json.dumps(said))
+
+
 def data_file(root: Path, episode: int) -> Path:
     """Return the path of an episode's file in a dataset of v2."""
     return root / "data" / "chunk-000" / f"episode_{episode:06d}.parquet"
