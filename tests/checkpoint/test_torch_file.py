@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from parity.artifact import recognize
+from parity.checkpoint import tree
 from parity.checkpoint.torch_file import read_torch_file
 from parity.checkpoint.tree import plain
 from parity.checkpoint.weight import Weight, trees
@@ -188,7 +189,8 @@ def test_a_tensor_beyond_its_storage_is_refused(
     assert str(e.value)
 
 
-def test_trees_that_repeat_without_end(tmp_path: Path) -> None:
+def test_trees_that_repeat_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "MAX_VISITED", 20_000)
     loop: dict[str, Any] = {}
     loop["again"] = loop
     loop["w"] = Tensor(Storage("0", 1), 0, (1,), (1,))

@@ -35,6 +35,7 @@ RUNTIMES = {
     "run_torch_layers.py": "torch",
     "run_onnxruntime.py": "onnxruntime",
 }
+LATE = ("PATH", "NO_COLOR", "COLUMNS", "ATC_FAILS")  # read when a program runs, not when Python or a runtime starts
 SUITES = ("pytest", "parity.release.gateway")
 FRESH: Callable[..., Any] = process._spawn
 NULL, OWN = subprocess.DEVNULL, subprocess.STDOUT
@@ -86,15 +87,15 @@ class _Nurseries:
     def worker(self, command: list[str], cwd: str | None, env: Mapping[str, str]) -> Any:
         runtime = RUNTIMES.get(Path(command[1]).name, "")
         known = command[0] == sys.executable and runtime and importlib.util.find_spec(runtime) is not None
-        if not known or dict(env) != self._worker:
+        if not known or _early(env) != _early(self._worker):
             return FRESH(command, cwd, env)
-        return self._nursery((runtime,), self._worker).fork(command[1:], cwd, piped=True)
+        return self._nursery((runtime,), self._worker).fork(command[1:], cwd, env, piped=True)
 
     def suites(self, command: list[str], *, cwd: Path, env: Mapping[str, str], stdout: IO[str], **rest: Any) -> Any:
         assert rest == {"stderr": OWN, "start_new_session": True}
-        if dict(env) != self._suites:
+        if _early(env) != _early(self._suites):
             return subprocess.Popen(command, cwd=cwd, env=env, stdout=stdout, **rest)
-        return self._nursery(SUITES, self._suites).fork(command[1:], str(cwd), into=stdout.fileno())
+        return self._nursery(SUITES, self._suites).fork(command[1:], str(cwd), env, into=stdout.fileno())
 
     def _nursery(self, modules: tuple[str, ...], env: Mapping[str, str]) -> Nursery:
         with self._lock:
@@ -103,11 +104,14 @@ class _Nurseries:
             return self._made[modules]
 
 
+def _early(env: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in env.items() if k not in LATE}
+
+
 class Nursery:
     """One process that has imported some modules and forks programs that use them."""
 
     def __init__(self, modules: tuple[str, ...], env: Mapping[str, str]) -> None:
-        self._env = dict(env)
         self._lock = threading.Lock()
         self._channel, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far:
@@ -115,12 +119,14 @@ class Nursery:
                 [sys.executable, str(Path(__file__).with_name("forking.py")), str(far.fileno()), *modules],
                 stdin=NULL,
                 stdout=NULL,
-                env=self._env,
+                env=dict(env),
                 pass_fds=[far.fileno()],
                 start_new_session=True,
             )
 
-    def fork(self, argv: list[str], cwd: str | None, *, piped: bool = False, into: int | None = None) -> Forked:
+    def fork(
+        self, argv: list[str], cwd: str | None, env: Mapping[str, str], *, piped: bool = False, into: int | None = None
+    ) -> Forked:
         """Return a program that runs as ``python argv`` in ``cwd``.
 
         With ``piped`` its three streams are pipes; else it reads nothing, and writes ``into`` that descriptor.
@@ -131,7 +137,7 @@ class Nursery:
         else:
             assert into is not None
             theirs, ours = [os.open(os.devnull, os.O_RDONLY), os.dup(into), os.dup(into)], []
-        request = {"argv": argv, "cwd": cwd, "env": self._env}
+        request = {"argv": argv, "cwd": cwd, "env": dict(env)}
         with self._lock:
             socket.send_fds(self._channel, [json.dumps(request).encode()], theirs)
             pid = json.loads(self._channel.recv(1 << 10))["pid"]
