@@ -47,6 +47,7 @@ def actor_contract(artifact: Artifact, kwargs: Mapping[str, Any] | None = None) 
         precision="float32",
         metadata={
             "actor": actor.what,
+            "stateful": [s["name"] for s in actor.steps if s["op"] in ("lstm", "gru")],
             "settled": {k: v[0] for k, v in actor.options.items() if len(v) == 1},
             "told_by_config": dict(actor.told),
             "open": {k: list(v) for k, v in actor.open.items()},
