@@ -15,6 +15,7 @@ from typing import Any
 from parity.checkpoint.weights import read_weights
 from parity.contract.actor import ACTIVATIONS, OTHER_NAMES, Actor, Step, Weights, actor_of
 from parity.contract.actor_cnn import Told, cnn_actor, shown_by
+from parity.contract.actor_mean import ASKED, with_mean
 from parity.contract.actor_vision import HEAD, vision_actor, with_head
 from parity.contract.siblings import siblings
 from parity.contract.text import load_yaml_lenient
@@ -52,6 +53,8 @@ def read_actor(path: Path, kwargs: Mapping[str, Any] | None = None) -> Actor:
             remedy=NO_ACTOR,
         )
     actor = _shaped(actor, weights, given, path)
+    fitting = [n.table for n in files if n.is_of(*_sizes(actor))]
+    actor = with_mean(actor, weights, given, fitting, path)
     actor = _from_user(actor, given)
     return _checked(_from_files(actor, path, files), path)
 
@@ -78,7 +81,15 @@ def _from_user(actor: Actor, given: Mapping[str, Any]) -> Actor:
         if name in ("strides", "paddings"):
             continue
         if name not in actor.options or name not in GIVABLE:
-            known = [*(k for k in actor.options if k in GIVABLE), "strides", "paddings", "image", "head", "cnn_cfg"]
+            known = [
+                *(k for k in actor.options if k in GIVABLE),
+                "strides",
+                "paddings",
+                "image",
+                "head",
+                "cnn_cfg",
+                ASKED,
+            ]
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(
@@ -165,10 +176,9 @@ def _networks(path: Path) -> Iterator[_Network]:
 
 def _from_files(actor: Actor, path: Path, networks: Sequence[_Network]) -> Actor:
     """Return the actor settled by the first configuration beside the checkpoint that is of this network."""
-    layers = [actor.weights[s["weights"]["weight"]] for s in _mlp(actor)]
     for network in networks:
         file, table, data = network.file, network.table, network.data
-        if not network.is_of([w.shape[0] for w in layers[:-1]], layers[0].shape[1] if layers else None):
+        if not network.is_of(*_sizes(actor)):
             note = f"{file.name}, beside it, describes another network and was not used"
             actor = replace(actor, notes=(*actor.notes, note))
             continue
@@ -201,6 +211,12 @@ def _mlp(actor: Actor) -> list[Step]:
     steps = list(actor.steps)
     start = next((i for i, s in enumerate(steps) if s.get("into") == "x" and s["op"] in JOINS), -1) + 1
     return [s for s in steps[start:] if s["op"] == "linear" and s.get("into", "x") == "x"]
+
+
+def _sizes(actor: Actor) -> tuple[list[int], int | None]:
+    """Return the hidden sizes of the actor's MLP, and how many numbers it takes."""
+    layers = [actor.weights[s["weights"]["weight"]] for s in _mlp(actor)]
+    return [w.shape[0] for w in layers[:-1]], layers[0].shape[1] if layers else None
 
 
 def _told(table: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
