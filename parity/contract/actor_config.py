@@ -22,6 +22,7 @@ from parity.contract.text import load_yaml_lenient
 from parity.errors import ArtifactError, UsageError
 
 GIVABLE = ("activation", "last_activation", "fused_activation", "slope", "eps", "pool")
+NORMALIZED = ("obs_normalization", "actor_obs_normalization")
 JOINS = ("copy", "concat")  # steps that give an MLP its input
 YAML = (".yaml", ".yml")
 GIVEN = "`kwargs` in parity.toml"
@@ -186,10 +187,11 @@ def _from_files(actor: Actor, path: Path, networks: Sequence[_Network]) -> Actor
             actor = actor.settled(_told(table, actor), file.name)
         except UsageError as e:
             raise ArtifactError(f"{file}: encoder: {e.message}", expected=e.expected) from None
-        if data.get("empirical_normalization") is True and not any(s["op"] == "normalize" for s in actor.steps):
+        promised = data.get("empirical_normalization") is True or any(table.get(k) is True for k in NORMALIZED)
+        if promised and "x" in actor.takes and not any(s["op"] == "normalize" for s in actor.steps):
             raise ArtifactError(
-                f"{path}: {file.name} says empirical_normalization, but the checkpoint holds no normalizer",
-                expected="obs_norm_state_dict beside model_state_dict",
+                f"{path}: {file.name} says that observations are normalized, but the checkpoint holds no normalizer",
+                expected="the normalizer of the actor's observations (before rsl_rl 3: obs_norm_state_dict)",
                 remedy="save the checkpoint with its normalizer; without it the policy sees other observations",
             )
     return actor

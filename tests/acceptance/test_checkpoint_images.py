@@ -37,6 +37,15 @@ def pair(setup: Setup, folder: Path, *, configured: bool = True) -> tuple[Path, 
     return saved(actor.state_dict(), folder, setup.agent if configured else None), folder / "policy.onnx"
 
 
+def test_a_norm_that_the_exporter_folded_is_not_blamed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    checkpoint, exported = pair(SETUPS["every setting"], tmp_path)
+    assert "BatchNormalization" not in {n.op_type for n in onnx.load(str(exported)).graph.node}
+    wrong = with_conv_changed(exported, tmp_path / "wrong.onnx", 2)
+    assert main(["compare", str(checkpoint), str(wrong), "--layers", "--cases", "4"]) == 1
+    (line,) = [x for x in capfd.readouterr().out.splitlines() if "DIAG020" in x]
+    assert "Conv cnns.depth.7: first differs" in line
+
+
 def with_conv_changed(path: Path, out: Path, k: int) -> Path:
     model = onnx.load(str(path))
     name = [n.input[1] for n in model.graph.node if n.op_type == "Conv"][k]
