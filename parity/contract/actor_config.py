@@ -15,12 +15,14 @@ from typing import Any
 from parity.checkpoint.weights import read_weights
 from parity.contract.actor import ACTIVATIONS, OTHER_NAMES, Actor, Step, Weights, actor_of
 from parity.contract.actor_cnn import Told, cnn_actor, shown_by
+from parity.contract.actor_mean import ASKED, with_mean
 from parity.contract.actor_vision import HEAD, vision_actor, with_head
 from parity.contract.siblings import siblings
 from parity.contract.text import load_yaml_lenient
 from parity.errors import ArtifactError, UsageError
 
 GIVABLE = ("activation", "last_activation", "fused_activation", "slope", "eps", "pool")
+NORMALIZED = ("obs_normalization", "actor_obs_normalization")
 JOINS = ("copy", "concat")  # steps that give an MLP its input
 YAML = (".yaml", ".yml")
 GIVEN = "`kwargs` in parity.toml"
@@ -52,6 +54,8 @@ def read_actor(path: Path, kwargs: Mapping[str, Any] | None = None) -> Actor:
             remedy=NO_ACTOR,
         )
     actor = _shaped(actor, weights, given, path)
+    fitting = [n.table for n in files if n.is_of(*_sizes(actor))]
+    actor = with_mean(actor, weights, given, fitting, path)
     actor = _from_user(actor, given)
     return _checked(_from_files(actor, path, files), path)
 
@@ -78,7 +82,15 @@ def _from_user(actor: Actor, given: Mapping[str, Any]) -> Actor:
         if name in ("strides", "paddings"):
             continue
         if name not in actor.options or name not in GIVABLE:
-            known = [*(k for k in actor.options if k in GIVABLE), "strides", "paddings", "image", "head", "cnn_cfg"]
+            known = [
+                *(k for k in actor.options if k in GIVABLE),
+                "strides",
+                "paddings",
+                "image",
+                "head",
+                "cnn_cfg",
+                ASKED,
+            ]
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(
@@ -165,10 +177,9 @@ def _networks(path: Path) -> Iterator[_Network]:
 
 def _from_files(actor: Actor, path: Path, networks: Sequence[_Network]) -> Actor:
     """Return the actor settled by the first configuration beside the checkpoint that is of this network."""
-    layers = [actor.weights[s["weights"]["weight"]] for s in _mlp(actor)]
     for network in networks:
         file, table, data = network.file, network.table, network.data
-        if not network.is_of([w.shape[0] for w in layers[:-1]], layers[0].shape[1] if layers else None):
+        if not network.is_of(*_sizes(actor)):
             note = f"{file.name}, beside it, describes another network and was not used"
             actor = replace(actor, notes=(*actor.notes, note))
             continue
@@ -176,10 +187,11 @@ def _from_files(actor: Actor, path: Path, networks: Sequence[_Network]) -> Actor
             actor = actor.settled(_told(table, actor), file.name)
         except UsageError as e:
             raise ArtifactError(f"{file}: encoder: {e.message}", expected=e.expected) from None
-        if data.get("empirical_normalization") is True and not any(s["op"] == "normalize" for s in actor.steps):
+        promised = data.get("empirical_normalization") is True or any(table.get(k) is True for k in NORMALIZED)
+        if promised and "x" in actor.takes and not any(s["op"] == "normalize" for s in actor.steps):
             raise ArtifactError(
-                f"{path}: {file.name} says empirical_normalization, but the checkpoint holds no normalizer",
-                expected="obs_norm_state_dict beside model_state_dict",
+                f"{path}: {file.name} says that observations are normalized, but the checkpoint holds no normalizer",
+                expected="the normalizer of the actor's observations (before rsl_rl 3: obs_norm_state_dict)",
                 remedy="save the checkpoint with its normalizer; without it the policy sees other observations",
             )
     return actor
@@ -201,6 +213,12 @@ def _mlp(actor: Actor) -> list[Step]:
     steps = list(actor.steps)
     start = next((i for i, s in enumerate(steps) if s.get("into") == "x" and s["op"] in JOINS), -1) + 1
     return [s for s in steps[start:] if s["op"] == "linear" and s.get("into", "x") == "x"]
+
+
+def _sizes(actor: Actor) -> tuple[list[int], int | None]:
+    """Return the hidden sizes of the actor's MLP, and how many numbers it takes."""
+    layers = [actor.weights[s["weights"]["weight"]] for s in _mlp(actor)]
+    return [w.shape[0] for w in layers[:-1]], layers[0].shape[1] if layers else None
 
 
 def _told(table: Mapping[str, Any], actor: Actor) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from parity.compare.budget import INT8_RMS_RATIO, derived_limit
 from parity.errors import UsageError
 from parity.localize.align import Match, align
+from parity.localize.folds import as_folded
 from parity.localize.graph import Graph
 from parity.localize.layer import compare_weights, inputs_agree, misaligned, sentence
 from parity.localize.measure import Gap, measure
@@ -78,7 +79,7 @@ def first_divergence(
 
 
 def _compared(ref: Side, cand: Side, inputs: Sequence[Arrays], precision: str) -> LayerReport:
-    matches = align(ref.graph, cand.graph)
+    matches = align(as_folded(ref.graph, cand.graph), as_folded(cand.graph, ref.graph))
     names = _renaming(ref.graph, cand.graph, tuple(inputs[0]))
     cases = [{names[0][n]: a for n, a in case.items()} for case in inputs]
     gaps = measure(ref, cand, matches, cases, lambda case: {names[1][n]: a for n, a in case.items()})

@@ -77,6 +77,7 @@ class Value:
         weights: the stored tensors that it is made from.
         shape: None for dims or shapes that are not known before running.
         scopes: the modules in which it is made, outermost first, such as ``("actor", "actor.4")``.
+        folded: whether it stands for a layer and the norm behind it, whose weights the other side holds as one.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Value:
     weights: tuple[str, ...] = ()
     shape: Shape | None = None
     scopes: tuple[str, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,8 @@ def _between(graph: Graph, value: Value, known: set[str]) -> list[str]:
 
 def compare_weights(ref: Side, cand: Side, match: Match) -> tuple[WeightDiff, ...]:
     """Return the stored tensors of one layer on both sides, paired by name's ending, else by place."""
+    if match.reference.folded or match.candidate.folded:
+        return ()  # they are others by design
     mine, other = _own(ref.graph, match.reference), _own(cand.graph, match.candidate)
     if not mine or len(mine) != len(other):
         return ()

@@ -6,10 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from corpus_index import corpus_index
 from judged import judge_pair, verdict_of
+from parity.cli import main
 from parity.cli.judging import judge_now
 from parity.release.config import parse_config
 
@@ -77,6 +81,22 @@ def test_two_checkpoints_that_nothing_settles_are_not_judged(corpus: Path, tmp_p
     report = judge_pair(first, {"other": (second, None)}, tmp_path)
     assert report["verdict"] == "NOT_JUDGED"
     assert any("kwargs = {activation" in f["remedy"] for f in of(report, "GATE003"))
+
+
+@pytest.mark.parametrize("name", ["mlp.2.weight", "mlp.4.bias", "obs_normalizer._mean"])
+def test_the_layer_that_an_export_got_wrong_is_named(
+    corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = corpus / RSL_RL
+    model = onnx.load(str(folder / "policy_rsl551.onnx"))
+    (tensor,) = [t for t in model.graph.initializer if t.name == name]
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.01), name))
+    onnx.save(model, str(tmp_path / "wrong.onnx"))
+    checkpoint = str(folder / "model_rsl551.pt")  # what it leaves open is settled by the other side
+    assert main(["compare", checkpoint, str(tmp_path / "wrong.onnx"), "--layers", "--cases", "4"]) == 1
+    (line,) = [x for x in capfd.readouterr().out.splitlines() if "DIAG020" in x]
+    assert f"{name.rpartition('.')[0]}: first differs" in line
+    assert f"its weight actor_state_dict.{name} differs" in line
 
 
 def judge(reference: dict[str, Any], candidate: Path, folder: Path) -> dict[str, Any]:

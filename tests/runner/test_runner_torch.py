@@ -213,6 +213,23 @@ def test_inputs_go_by_name_where_the_names_fit_and_by_position_else(tmp_path: Pa
         np.testing.assert_array_equal(np.asarray(placed.outputs["action"]), [[[-7, -7]]])
 
 
+class Images(torch.nn.Module):
+    """As rsl_rl exports an actor that looks at images: they come as a list."""
+
+    def forward(self, obs_1d: torch.Tensor, obs_2d: list[torch.Tensor]) -> torch.Tensor:
+        return obs_1d + obs_2d[0].sum(dim=(1, 2, 3))[:, None]
+
+
+def test_an_argument_that_is_a_list_of_tensors_gets_a_list_of_one(tmp_path: Path) -> None:
+    torch.jit.script(Images()).save(str(tmp_path / "p.pt"))
+    flat, image = np.ones((2, 1, 3), np.float32), np.arange(48, dtype=np.float32).reshape(2, 1, 1, 4, 6)
+    with opened("torch", tmp_path / "p.pt", tmp_path) as session:
+        result = session.run(block(2, obs_1d=flat, obs_2d=image))
+    assert result.failure is None
+    expected = flat + image.sum(axis=(2, 3, 4))[:, :, None]
+    np.testing.assert_array_equal(result.outputs["output_0"], expected)
+
+
 def test_outputs_of_every_form(tmp_path: Path) -> None:
     source = """
     import torch

@@ -94,6 +94,9 @@ class TorchPolicy(Policy):
         def run(inputs: dict[str, Any]) -> dict[str, Any]:
             names = list(inputs) if wanted is None else self._match(inputs, wanted)
             tensors = [self._tensor(n, inputs[n], float64) for n in names]
+            for i, name in enumerate((keywords or [])[: len(tensors)]):
+                if name in self.loaded.lists:
+                    tensors[i] = [tensors[i]]
             by_name = keywords is None or all(n in keywords for n in names)
             with torch.no_grad():
                 if self.loaded.takes_dict:

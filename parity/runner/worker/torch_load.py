@@ -58,6 +58,7 @@ def _torchscript(request: dict[str, Any]) -> Loaded:
     graph = _inlined(module)
     schema = module.forward.schema
     loaded.keywords = [a.name for a in schema.arguments[1:]]
+    loaded.lists = [a.name for a in schema.arguments[1:] if str(a.type) == "List[Tensor]"]  # rsl_rl's images
     was = _training(module)
     _eval(module)
     loaded.random_ops = sorted({n.kind() for n in graph if _is_random(n)})

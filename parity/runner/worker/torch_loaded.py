@@ -17,6 +17,7 @@ class Loaded:
         self.kind, self.target = kind, target
         self.sha256: str | None = None
         self.keywords: list[str] | None = None  # names of the arguments, where they can be told
+        self.lists: list[str] = []  # arguments that are lists of tensors, each given as a list of one
         self.positional = False  # arguments must be passed by position
         self.takes_dict = False
         self.fixed_mode = False  # the training flag cannot be changed
