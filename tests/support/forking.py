@@ -17,6 +17,7 @@ import runpy
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def become(request: dict[str, Any], fds: list[int], asks: int) -> None:
     os.setsid()
     while os.getppid() != asks:  # until the process between has ended
         time.sleep(0.0005)
+    searched = [_search_path(e) for e in (os.environ, request["env"])]
+    sys.path[1 : 1 + len(searched[0])] = searched[1]
     os.environ.clear()
     os.environ.update(request["env"])
     if request["cwd"] is not None:
@@ -71,6 +74,11 @@ def become(request: dict[str, Any], fds: list[int], asks: int) -> None:
         sys.argv = argv
         runpy.run_path(argv[0], run_name="__main__")
     sys.exit(0)
+
+
+def _search_path(env: Mapping[str, str]) -> list[str]:
+    """Return what PYTHONPATH puts on `sys.path`, behind its first entry."""
+    return list(dict.fromkeys(p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p))
 
 
 if __name__ == "__main__":

@@ -29,13 +29,16 @@ from unittest import mock
 from parity.runner import process
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+# What each worker imports; that of layers is used for .pt2 files above all, which need as much again.
 RUNTIMES = {
-    "run_torch.py": "torch",
-    "run_torch_export.py": "torch",
-    "run_torch_layers.py": "torch",
-    "run_onnxruntime.py": "onnxruntime",
+    "run_torch.py": ("torch",),
+    "run_torch_export.py": ("torch",),
+    "run_torch_layers.py": ("torch", "torch._dynamo", "torch._export.serde.serialize"),
+    "run_onnxruntime.py": ("onnxruntime",),
 }
-LATE = ("PATH", "NO_COLOR", "COLUMNS", "ATC_FAILS")  # read when a program runs, not when Python or a runtime starts
+# Read when a program runs, not when Python or a runtime starts; `forking` itself sees to PYTHONPATH, and torch sets the
+# last one here when it exports.
+LATE = ("PATH", "PYTHONPATH", "NO_COLOR", "COLUMNS", "ATC_FAILS", "TORCHINDUCTOR_CACHE_DIR")
 SUITES = ("pytest", "parity.release.gateway")
 FRESH: Callable[..., Any] = process._spawn
 NULL, OWN = subprocess.DEVNULL, subprocess.STDOUT
@@ -85,11 +88,11 @@ class _Nurseries:
             nursery.close()
 
     def worker(self, command: list[str], cwd: str | None, env: Mapping[str, str]) -> Any:
-        runtime = RUNTIMES.get(Path(command[1]).name, "")
-        known = command[0] == sys.executable and runtime and importlib.util.find_spec(runtime) is not None
+        modules = RUNTIMES.get(Path(command[1]).name)
+        known = command[0] == sys.executable and modules and importlib.util.find_spec(modules[0]) is not None
         if not known or _early(env) != _early(self._worker):
             return FRESH(command, cwd, env)
-        return self._nursery((runtime,), self._worker).fork(command[1:], cwd, env, piped=True)
+        return self._nursery(modules, self._worker).fork(command[1:], cwd, env, piped=True)
 
     def suites(self, command: list[str], *, cwd: Path, env: Mapping[str, str], stdout: IO[str], **rest: Any) -> Any:
         assert rest == {"stderr": OWN, "start_new_session": True}
