@@ -20,6 +20,7 @@ from parity.errors import ArtifactError, UsageError
 if TYPE_CHECKING:
     from parity.tensor import Array
 
+_FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}  # as arrow calls them; integers alike
 KEPT_FOOTERS = 1024  # that are kept for reading; with more files each is parsed again
 _CHANGED = "it changed while it was read: read it again when nothing writes to it"
 
@@ -121,7 +122,7 @@ def _column(pa: Any, kind: Any, leaf: int) -> Column:
             break
         kind = kind.value_type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        return Column(tuple(sizes), np.dtype(kind.to_pandas_dtype()).name, "array", leaf)
+        return Column(tuple(sizes), np.dtype(_FLOATS.get(str(kind), str(kind))).name, "array", leaf)
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return Column(tuple(sizes), str(kind)[:40], "text" if text else "image", leaf)
 
@@ -136,9 +137,12 @@ class ParquetRows:
     footers: Mapping[int, Footer] = field(default_factory=dict)
 
     def rows(self, names: Sequence[str], start: int, stop: int) -> Iterator[Mapping[str, Array]]:
-        """Yield rows ``start:stop`` of the features; see `Source.rows`."""
+        """Yield rows ``start:stop`` of the features; see `Source.rows`. Rows of small files come together."""
         wanted = [self.features[name] for name in names]
         at_once = block_rows(wanted)
+        yield from _gathered(self._pieces(wanted, start, stop, at_once), at_once)
+
+    def _pieces(self, wanted: Sequence[Feature], start: int, stop: int, at_once: int) -> Iterator[Mapping[str, Array]]:
         upto = np.cumsum(self.rows_of)
         first = int(np.searchsorted(upto, start, side="right"))
         for i in range(first, len(self.files)):
@@ -147,6 +151,27 @@ class ParquetRows:
                 return
             low, high = max(start - begin, 0), min(stop - begin, self.rows_of[i])
             yield from _file_rows(self.files[i], self.footers.get(i), wanted, low, high, at_once)
+
+
+def _gathered(pieces: Iterator[Mapping[str, Array]], at_once: int) -> Iterator[Mapping[str, Array]]:
+    """Yield pieces put together to at most ``at_once`` rows."""
+    waiting: list[Mapping[str, Array]] = []
+    rows = 0
+    for piece in pieces:
+        count = len(next(iter(piece.values())))
+        if waiting and rows + count > at_once:
+            yield _joined(waiting)
+            waiting, rows = [], 0
+        waiting.append(piece)
+        rows += count
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(pieces: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
+    if len(pieces) == 1:
+        return pieces[0]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def _file_rows(
