@@ -86,8 +86,8 @@ def _interleaved(*works: Callable[[], None]) -> list[Times]:
 def _row(what: str, times: Times, other: Times | None = None, whose: str = "") -> dict[str, str]:
     row = {"what": what, "time": f"{times[0] * 1e3:.0f} ms", "processor": f"{times[1] * 1e3:.0f} ms", "ratio": ""}
     if other:
-        ratios = f"{times[0] / other[0]:.2g} × {whose}"
-        row["ratio"] = ratios if times[0] < 10 * other[0] else f"{times[0] / other[0]:.0f} × {whose}"
+        time_, processor = (f"{a / b:.1f}" if a < 10 * b else f"{a / b:.0f}" for a, b in zip(times, other, strict=True))
+        row["ratio"] = f"{time_} × {whose} (processor {processor} ×)"
     return row
 
 

@@ -44,5 +44,5 @@ def test_statistics_of_ten_times_the_frames_take_no_more_memory(tmp_path: Path) 
 
     small, large = (recomputed(make_set(tmp_path / str(n), n)) for n in (200_000, 2_000_000))
     assert (small["frames"], large["frames"]) == (200_000, 2_000_000)
-    assert large["peak_mb"] < small["peak_mb"] + 24  # the frames alone are 58 MB more
+    assert large["peak_mb"] < small["peak_mb"] + 48  # the frames alone are 58 MB more
     assert 0 < large["bound"] < 0.001
