@@ -57,3 +57,26 @@ def test_recurrent_actors_keep_their_state_within_a_sequence(tmp_path: Path, kin
     np.testing.assert_allclose(np.asarray(steps.outputs["output_0"])[:, 0], whole[:, 0], atol=1e-6)
     np.testing.assert_allclose(np.asarray(single.outputs["output_0"])[:, 0], alone[:, 0], atol=1e-6)
     assert np.abs(whole - alone)[1:].max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_recurrent_actors_of_rsl_rl_itself(tmp_path: Path, kind: str) -> None:
+    models = pytest.importorskip("rsl_rl.models", reason="rsl-rl-lib 4 or later is not installed")
+    from tensordict import TensorDict
+
+    torch.manual_seed(0)
+    x = torch.randn(6, 2, 5) * 3 + 1  # steps, robots, numbers
+    seen = [TensorDict({"policy": step}, batch_size=[2]) for step in x]
+    how = {"obs_normalization": True, "rnn_type": kind, "rnn_hidden_dim": 7, "rnn_num_layers": 2}
+    model = models.RNNModel(seen[0], {"actor": ["policy"]}, "actor", 3, [6], "elu", **how)
+    model.train()
+    model.update_normalization(seen[0])
+    model.eval()
+    torch.save({"actor_state_dict": model.state_dict()}, tmp_path / "model.pt")
+    with torch.no_grad():
+        expected = np.stack([model(step).numpy() for step in seen])
+    ids = tuple(f"nominal-{i}" for i in range(6))
+    with opened("torch", tmp_path / "model.pt", tmp_path, kwargs={"activation": "elu"}) as session:
+        steps = Chosen(session, 0, {}).run(Block(ids, {"obs": x.numpy()}, sequence=True))
+    assert steps.failure is None
+    np.testing.assert_allclose(np.asarray(steps.outputs["output_0"]), expected, rtol=0, atol=2e-7)
