@@ -40,7 +40,7 @@ types: $(STAMP)  ## mypy --strict
 tests: export OMP_WAIT_POLICY := PASSIVE
 
 tests: $(STAMP)  ## the tests, on $(JOBS) processes
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not soak and not bench' tests
 
 demo: $(STAMP)  ## train a small policy, judge a good and a broken export of it with torch: reports/demo/
 	$(BIN)/python fixtures/pusht_diffusion/make.py

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from models import mlp
+from signals import heard
 
 SLOW = """#!/bin/sh
 echo $$ > {pid}
@@ -47,11 +48,8 @@ def test_nothing_stays_behind(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "parity.toml").write_text(RELEASE)
     command = [sys.executable, "-m", "parity", "run", str(tmp_path / "parity.toml"), "--out", str(tmp_path / "out")]
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    ignored = signal.signal(number, signal.SIG_DFL)  # under nohup a child would ignore what is sent here
-    try:
+    with heard(number):
         run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    finally:
-        signal.signal(number, ignored)
     deadline = time.monotonic() + 60
     while not (pid.is_file() and pid.read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -75,7 +73,8 @@ def test_a_policy_that_hangs_while_it_loads_is_let_go(tmp_path: Path) -> None:
     release = '[release]\nname = "h"\n[reference]\npath = "reference.onnx"\n[[candidate]]\nname = "c"\n'
     (tmp_path / "parity.toml").write_text(release + 'path = "hanging:build"\n')
     command = [sys.executable, "-m", "parity", "run", str(tmp_path / "parity.toml"), "--out", str(tmp_path / "out")]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with heard(signal.SIGINT):
+        run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not started.is_file() and time.monotonic() < deadline:
         time.sleep(0.05)

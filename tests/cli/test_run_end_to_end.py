@@ -16,6 +16,7 @@ import pytest
 
 from models import mlp, toml
 from parity.cli import main, releasing
+from signals import heard
 
 FILES = {"report.html", "report.json", "junit.xml", "summary.md", "timings.json"}
 
@@ -228,13 +229,10 @@ def test_two_runs_into_one_folder(release: Path, monkeypatch: pytest.MonkeyPatch
 def test_ctrl_c_keeps_what_was_measured(release: Path) -> None:
     toml(release, {"ort": "right.onnx"}, more="[cases]\nnominal = 200000\n")
     command = [sys.executable, "-m", "parity", "run", str(release / "parity.toml"), "--out", str(release / "out")]
-    ignored = signal.signal(signal.SIGINT, signal.SIG_DFL)  # where it is ignored here, a child would ignore it too
-    try:
+    with heard(signal.SIGINT):
         child = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
-    finally:
-        signal.signal(signal.SIGINT, ignored)
     try:
         time.sleep(4)
         os.kill(child.pid, signal.SIGINT)

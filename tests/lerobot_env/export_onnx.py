@@ -1,6 +1,6 @@
 """Exports a LeRobot folder to ONNX in the training environment's interpreter: raw observations (and noise) to actions.
 
-    python export_onnx.py FOLDER OUT.onnx
+    python export_onnx.py FOLDER OUT.onnx [FOLDER OUT.onnx …]
 
 Pre- and post-processing are the folder's own and part of the graph. Inputs are called as the folder calls its features,
 ``(1, ...)``; where the policy draws noise, ``noise`` is one more. The output is ``action``, ``(1, steps, A)``. Needs
@@ -71,4 +71,5 @@ def main(folder: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for i in range(1, len(sys.argv), 2):
+        main(*sys.argv[i : i + 2])

@@ -35,12 +35,13 @@ def test_same_report_same_bytes_in_the_order_of_the_schema(build: Build) -> None
 
 
 def test_every_comparison_has_its_own_line(large: dict[str, Any]) -> None:
-    lines = encode(large).decode().splitlines()
+    encoded = encode(large).decode()
+    lines = encoded.splitlines()
     assert sum(line.startswith('  {"id": "ort/graph/') for line in lines) == 10_000
-    found = json.loads(encode(large))
+    found = json.loads(encoded)
     assert found["comparisons"][1000]["max_abs"] == "NaN"
     assert found["comparisons"][1001]["max_abs"] == 1.2e-7
-    validate(found)
+    validate({**found, "comparisons": found["comparisons"][:1100]})  # the others are made alike
 
 
 def test_numbers_that_are_not_finite_are_strings_and_numpy_is_plain() -> None:

@@ -81,10 +81,9 @@ def exports(corpus: Path, lerobot: str, tmp_path_factory: pytest.TempPathFactory
     """The folders' ONNX exports, made by the interpreter that has lerobot."""
     out = tmp_path_factory.mktemp("exports")
     script = ROOT / "tests" / "lerobot_env" / "export_onnx.py"
-    for name in VANILLA:
-        command = [lerobot, str(script), str(corpus / "made" / VERSION / name), str(out / f"{name}.onnx")]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
+    pairs = [str(p) for name in VANILLA for p in (corpus / "made" / VERSION / name, out / f"{name}.onnx")]
+    done = subprocess.run([lerobot, str(script), *pairs], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
     return {name: out / f"{name}.onnx" for name in VANILLA}
 
 

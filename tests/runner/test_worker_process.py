@@ -16,6 +16,7 @@ import pytest
 from parity.errors import RunnerError, UsageError
 from parity.runner.base import RunnerSpec, runner_for
 from runs import block, factory, opened
+from signals import heard
 
 pytestmark = pytest.mark.usefixtures("started_workers")
 
@@ -163,7 +164,7 @@ def test_closing_from_another_thread_interrupts(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
-    with factory(tmp_path, after(1, "time.sleep(60)")) as session:
+    with heard(signal.SIGINT, signal.default_int_handler), factory(tmp_path, after(1, "time.sleep(60)")) as session:
 
         def interrupt(done: int) -> None:
             signal.raise_signal(signal.SIGINT)
