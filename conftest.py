@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+import nursery
 from corpus_index import corpus_dir, corpus_index
-from nursery import forked_workers, fresh_workers
+from nursery import Nurseries
 
 __all__ = ["corpus_index"]
 
@@ -33,14 +34,14 @@ def corpus_entries(corpus: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _forked_workers() -> Iterator[None]:
+def forked_workers() -> Iterator[Nurseries]:
     """Workers are forked from a process that has loaded their runtime; see `nursery`."""
-    with forked_workers():
-        yield
+    with nursery.forked_workers() as nurseries:
+        yield nurseries
 
 
 @pytest.fixture
 def started_workers() -> Iterator[None]:
     """Workers start as they do for a user: for tests of that start."""
-    with fresh_workers():
+    with nursery.fresh_workers():
         yield

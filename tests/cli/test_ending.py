@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from models import mlp
-from signals import heard
+from processes import gone, heard
 
 SLOW = """#!/bin/sh
 echo $$ > {pid}
@@ -27,15 +27,6 @@ path = "reference.onnx"
 name = "board"
 command = ["./slow.sh", "{inputs}", "{outputs}"]
 """
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    state = Path(f"/proc/{pid}/stat")
-    return state.is_file() and state.read_text().split()[2] == "Z"  # ended, and not yet collected by whoever adopted it
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -16,7 +16,7 @@ import pytest
 
 from models import mlp, toml
 from parity.cli import main, releasing
-from signals import heard
+from processes import heard
 
 FILES = {"report.html", "report.json", "junit.xml", "summary.md", "timings.json"}
 

@@ -8,11 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 import parity
+from nursery import Nurseries
 from pages import Step, steps_of
 from parity.cli import main
 
@@ -45,24 +48,44 @@ def run(step: Step, folder: Path, programs: Path) -> None:
     """Run a command as the reader of a page does."""
     own = dict(step.environment)
     search = os.pathsep.join([*([str(folder / own["PYTHONPATH"])] if "PYTHONPATH" in own else []), str(SOURCE)])
-    environment = {**os.environ, **own, "PYTHONPATH": search, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**os.environ, **own, "PYTHONPATH": search, "PATH": path_with(programs)}
     done = subprocess.run(step.words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == step.code, f"{step.text}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
 
 
-def run_here(step: Step, folder: Path) -> None:
+def run_here(step: Step, folder: Path, programs: Path) -> None:
     """Run a command of parity in this process, where it need not load everything again."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.dict(os.environ, PATH=path_with(programs)),
+    ):
         code = main(list(step.words[1:]))
     assert code == step.code, f"{step.text}\n{out.getvalue()}\n{err.getvalue()}"
     assert "Traceback" not in err.getvalue()
 
 
+def run_script(step: Step, folder: Path, nurseries: Nurseries) -> None:
+    """Run ``python FILE …`` in a process that has torch already."""
+    argv = [str(folder / step.words[1]), *step.words[2:]]
+    with tempfile.TemporaryFile("w+") as out:
+        code = nurseries.script(argv, cwd=folder, stdout=out).wait(300)
+        out.seek(0)
+        told = out.read()
+    assert code == step.code, f"{step.text}\n{told}"
+    assert "Traceback" not in told
+
+
+def path_with(programs: Path) -> str:
+    return f"{programs}{os.pathsep}{os.environ['PATH']}"
+
+
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda p: p.stem)
 def test_the_commands_of_the_page_work(
-    page: Path, tmp_path: Path, programs: Path, request: pytest.FixtureRequest
+    page: Path, tmp_path: Path, programs: Path, request: pytest.FixtureRequest, forked_workers: Nurseries
 ) -> None:
     steps = steps_of(page)
     assert any(step.words for step in steps)
@@ -75,8 +98,12 @@ def test_the_commands_of_the_page_work(
             (tmp_path / step.path).write_text(step.text)
         elif step.words == DEMO:
             shutil.copytree(request.getfixturevalue("demo"), tmp_path / "demo")
-        elif step.words[0] == "parity" and not step.environment and page != README:
-            run_here(step, tmp_path)
+        elif step.environment or page == README:
+            run(step, tmp_path, programs)
+        elif step.words[0] == "parity":
+            run_here(step, tmp_path, programs)
+        elif step.words[0] == "python" and step.words[1].endswith(".py"):
+            run_script(step, tmp_path, forked_workers)
         else:
             run(step, tmp_path, programs)
 

@@ -15,8 +15,8 @@ import pytest
 
 from parity.errors import RunnerError, UsageError
 from parity.runner.base import RunnerSpec, runner_for
+from processes import gone, heard
 from runs import block, factory, opened
-from signals import heard
 
 pytestmark = pytest.mark.usefixtures("started_workers")
 
@@ -42,15 +42,6 @@ def after(first: int, body: str) -> str:
     def build():
         return policy
     """
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
 def eventually_gone(pid: int) -> bool:

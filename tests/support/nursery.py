@@ -45,17 +45,17 @@ NULL, OWN = subprocess.DEVNULL, subprocess.STDOUT
 
 
 @contextmanager
-def forked_workers() -> Iterator[None]:
+def forked_workers() -> Iterator[Nurseries]:
     """Within the context parity's workers and suites are forked, where they are to start in this environment."""
     from parity.release import suite_run
 
-    with _Nurseries() as nurseries:
+    with Nurseries() as nurseries:
         replaced = SimpleNamespace(Popen=nurseries.suites, STDOUT=OWN)
         with (
             mock.patch.object(process, "_spawn", nurseries.worker),
             mock.patch.object(suite_run, "subprocess", replaced),
         ):
-            yield
+            yield nurseries
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def fresh_workers() -> Iterator[None]:
         yield
 
 
-class _Nurseries:
+class Nurseries:
     """The processes that fork, made when they are first needed, and what is asked of them instead of `Popen`."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class _Nurseries:
         self._suites = {k: v for k, v in own.items() if not k.startswith("PYTEST_")}
         self._suites["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 
-    def __enter__(self) -> _Nurseries:
+    def __enter__(self) -> Nurseries:
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
         return self
 
@@ -99,6 +99,11 @@ class _Nurseries:
         if _early(env) != _early(self._suites):
             return subprocess.Popen(command, cwd=cwd, env=env, stdout=stdout, **rest)
         return self._nursery(SUITES, self._suites).fork(command[1:], str(cwd), env, into=stdout.fileno())
+
+    def script(self, argv: list[str], *, cwd: Path, stdout: IO[str]) -> Forked:
+        """Return a script that runs as ``python argv``, torch being loaded, and writes all into one file."""
+        modules = ("torch",) if importlib.util.find_spec("torch") else ()
+        return self._nursery(modules, self._worker).fork(argv, str(cwd), self._worker, into=stdout.fileno())
 
     def _nursery(self, modules: tuple[str, ...], env: Mapping[str, str]) -> Nursery:
         with self._lock:

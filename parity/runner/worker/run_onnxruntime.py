@@ -83,7 +83,10 @@ class OnnxPolicy(Policy):
         if self.request["options"].get("provider_options"):
             provider = (self.provider, {k: str(v) for k, v in self.request["options"]["provider_options"].items()})
         providers = [provider] if self.provider == "CPUExecutionProvider" else [provider, "CPUExecutionProvider"]
-        session = ort.InferenceSession(path or data, options, providers=providers)
+        by_path = data is self.data and self.request.get("external") and _needs_path(ort.__version__)
+        session = ort.InferenceSession(path or (str(self.path) if by_path else data), options, providers=providers)
+        if by_path and self.path.read_bytes() != data:
+            raise Refused("load", "the file was changed while it was loaded")
         ran = session.get_providers()
         if not ran or ran[0] != self.provider:
             found = ", ".join(ran) or "nothing"
@@ -200,6 +203,11 @@ def check_assigned(session: Any, provider: str, allow: bool) -> list[str]:
         )
         raise Refused("absent", text.format(provider, len(computing), ", ".join(computing[:6])))
     return found
+
+
+def _needs_path(version: str) -> bool:
+    """Whether this ONNX Runtime finds external data only beside a file that it reads itself: so before 1.21."""
+    return tuple(int(n) for n in version.split(".")[:2]) < (1, 21)
 
 
 def _caller(session: Any) -> Call:
