@@ -51,14 +51,9 @@ lowest:  ## the tests that need no torch, with the oldest libraries that are pro
 	test -x $(VENV)-lowest/bin/python || $(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install -q -r tests/lowest.txt hypothesis jsonschema pytest-timeout pytest-xdist safetensors
 	$(VENV)-lowest/bin/python -m pip install -q --no-deps -e .
-<<<<<<< HEAD
-	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests/cases tests/cli tests/contract tests/dataset \
-		tests/diagnose tests/provenance tests/release tests/report tests/search tests/stats tests/trace \
-=======
 	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests/cases tests/cli tests/contract tests/convert \
-		tests/diagnose tests/pack tests/provenance tests/release tests/report tests/runner/test_runner_onnxruntime.py \
-		tests/search tests/trace \
->>>>>>> h-tests
+		tests/dataset tests/diagnose tests/pack tests/provenance tests/release tests/report \
+		tests/runner/test_runner_onnxruntime.py tests/search tests/stats tests/trace \
 		--ignore tests/report/test_report_browser.py  # drives a browser, whatever the libraries
 
 bench: $(STAMP)  ## measured speed, side by side with its peers, one process
