@@ -34,27 +34,28 @@ def main() -> None:
         said, says = os.pipe()
         between = os.fork()
         if not between:
-            pid = os.fork()
-            if not pid:
-                for fd in (said, says, channel.detach()):
-                    os.close(fd)
-                become(json.loads(data), fds, asks)
-            os.write(says, json.dumps({"pid": pid}).encode())
+            if not os.fork():
+                os.close(said)
+                channel.close()
+                become(json.loads(data), fds, asks, says)
             os._exit(0)
+        os.close(says)
         os.waitpid(between, 0)
         channel.send(os.read(said, 1 << 10))
-        for fd in (*fds, said, says):
+        for fd in (*fds, said):
             os.close(fd)
 
 
-def become(request: dict[str, Any], fds: list[int], asks: int) -> None:
-    """Be the program that is asked for; ends the process as that does."""
-    for number, fd in enumerate(fds):
-        os.dup2(fd, number)
-        os.close(fd)
+def become(request: dict[str, Any], fds: list[int], asks: int, says: int) -> None:
+    """Tell ``says`` the process id, and be the program that is asked for; ends the process as that does."""
     os.setsid()
     while os.getppid() != asks:  # until the process between has ended
         time.sleep(0.0005)
+    os.write(says, json.dumps({"pid": os.getpid()}).encode())
+    os.close(says)
+    for number, fd in enumerate(fds):
+        os.dup2(fd, number)
+        os.close(fd)
     searched = [_search_path(e) for e in (os.environ, request["env"])]
     sys.path[1 : 1 + len(searched[0])] = searched[1]
     os.environ.clear()
