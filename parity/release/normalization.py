@@ -18,9 +18,6 @@ from parity.finding import Finding
 from parity.release.config import Config
 from parity.release.facts import Facts
 from parity.release.shown import relative_to
-from parity.stats.choose import split
-from parity.stats.survey import survey
-from parity.stats.tell import NOTHING
 from parity.verdict import Verdict
 
 UNJUDGED = "GATE015"
@@ -55,6 +52,8 @@ def surveying(config: Config, root: Path) -> Surveying:
 
 
 def _place(source: str, root: Path, key: str) -> str:
+    from parity.stats.choose import split  # here, as below: a release without [stats] loads nothing of it
+
     whole = root / Path(source).expanduser()
     path, name = (source, None) if whole.exists() else split(source)
     place = root / Path(path).expanduser()
@@ -65,6 +64,8 @@ def _place(source: str, root: Path, key: str) -> str:
 
 def look(asked: Surveying) -> dict[str, Any]:
     """Return what `parity stats --json` would say, with paths as the user gave them; or the problem that kept it."""
+    from parity.stats.survey import survey
+
     try:
         found = survey(asked.sources, asked.dataset)
     except ParityError as e:
@@ -93,6 +94,8 @@ def normalization_findings(asked: Surveying, facts: Facts) -> Iterator[Finding]:
     """Yield what is to be said of the statistics; what could not be judged is an error of the gate."""
     if not asked.asked:
         return
+    from parity.stats.tell import NOTHING
+
     if facts.stats is None or "problem" in facts.stats:
         yield unjudged((facts.stats or {}).get("problem", "the run was interrupted before"))
         return
