@@ -11,7 +11,7 @@ from parity.replay.model import Played, Probe, State
 from parity.tensor import Array
 
 SUMS = ("count", "rr", "cc", "rc", "rows", "log_r", "log_c", "log2_r", "log2_c")
-SMALLEST = 1e-300  # stands for no movement at all where its logarithm is taken
+SMALLEST = 1e-4  # of the largest output: stands for smaller movements where their logarithm is taken
 LOST = ("lost_reference", "lost_candidate")
 TOPS = ("top_reference", "top_candidate")
 UNSEEN = -1.0  # the size of a movement that was never seen
@@ -68,7 +68,7 @@ def _of_probe(played: Played, probe: Probe) -> State:
         "rr": (r * r).sum(axis=(0, 1)),
         "cc": (c * c).sum(axis=(0, 1)),
         "rc": (r * c).sum(axis=(0, 1)),
-        **_logarithms(r, c, both),
+        **_logarithms(r, c, both, played),
         "top_reference": _top(np.abs(r), np.abs(c), both, where),
         "top_candidate": _top(np.abs(c), np.abs(r), both, where),
         "lost_reference": _lost(~known, where),
@@ -76,14 +76,16 @@ def _of_probe(played: Played, probe: Probe) -> State:
     }
 
 
-def _logarithms(r: Array, c: Array, both: Array) -> dict[str, Array]:
+def _logarithms(r: Array, c: Array, both: Array, played: Played) -> dict[str, Array]:
     """Return how many frames have finite elements, and sums of the logarithms of their movements, each ``(D,)``."""
     count = both.sum(axis=1)
     there = count > 0
+    finite = np.where(np.isfinite(played.reference), np.abs(played.reference), 0.0)
+    least = np.maximum(SMALLEST * finite.max(axis=(0, 1), initial=0.0), np.finfo(np.float64).tiny)
     out = {"rows": there.sum(axis=0).astype(np.float64)}
     for name, moved in (("r", r), ("c", c)):
         size = np.sqrt((moved * moved).sum(axis=1) / np.maximum(count, 1))
-        logs = np.where(there, np.log(np.maximum(size, SMALLEST)), 0.0)
+        logs = np.where(there, np.log(np.maximum(size, least)), 0.0)
         out |= {f"log_{name}": logs.sum(axis=0), f"log2_{name}": (logs * logs).sum(axis=0)}
     return out
 
