@@ -22,6 +22,13 @@ class Measure(Protocol):
     name: str
     rank: int  # the order in which the report tells of it
 
+    def gates(self, sampled: bool) -> bool:
+        """Whether it must judge: without a row of its own the candidate is NOT_JUDGED.
+
+        ``sampled`` tells that noise could not be injected, so that single actions cannot be compared.
+        """
+        ...
+
     def observe(self, played: Played) -> State:
         """Return what is kept of a shard: a few kilobytes, whose size does not grow with the number of frames."""
         ...
