@@ -138,6 +138,19 @@ def independent(names: Sequence[str], some: bool, context: Context) -> Finding:
     )
 
 
+def not_probed(observed: Sequence[str], context: Context) -> Finding:
+    """Return that no observation was changed, or not so that it tells something of policies that sample."""
+    why = "samples of one observation were not compared with each other" if context.sampled else "none was changed"
+    return Finding(
+        INDEPENDENT,
+        "warning",
+        f"Whether the candidate is connected to all of its observations is not covered: {why}.",
+        where=context.output,
+        evidence={"features": list(observed)},
+        remedy="look at what it does with a camera covered, before the robot moves",
+    )
+
+
 def lost_words(name: str, reaction: Reaction) -> str:
     """Return one sentence: where only the candidate's output is not finite."""
     lost = reaction.lost_candidate

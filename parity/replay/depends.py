@@ -1,7 +1,7 @@
 """Whether a candidate depends on what the reference depends on: which dimensions move with a feature, on which side.
 
-What a candidate within its limits can do bounds every threshold: outputs off by at most the limit L move by at most 2 L
-more or less than the reference's. So where the reference moves by more than 4 L such a candidate moves by more than
+What a right candidate can do bounds every threshold: outputs off by at most L (`tolerance`) move by at most 2 L more or
+less than the reference's. So where the reference moves by more than 4 L such a candidate moves by more than
 2 L, and the other way round; neither rounding nor a lower precision class can make a connected feature look cut off.
 """
 
@@ -17,6 +17,7 @@ from parity.tensor import Array
 
 LEAST = 1e-3  # of a dimension's scale: less than that is no dependence worth telling
 UNLIMITED = {"float16": 1.6e-2, "bfloat16": 6.2e-2, "int8": 0.1}  # of the scale, where single actions have no limit
+APART = 4.0  # times as far as before a change: what sides are never apart after it by rounding alone
 CLEAR, STILL = 4.0, 2.0  # limits that a side moves by at least, or at most
 GAINS, COSINE = (0.8, 1.25), 0.9  # movements of about the same size and direction
 CHANCE = 1e-4  # that noise alone makes one of all features look as if it moved a sampled output
@@ -55,12 +56,14 @@ class Dependence:
         return float(np.mean(np.abs(np.log(self.gain[at])) + 1 - self.cosine[at])) if at.size else 0.0
 
 
-def tolerance(context: Context) -> Array:
-    """Return by how much outputs may move by themselves, ``(D,)`` in units: the limit, but 0.1 % of the scale at least.
+def tolerance(reaction: Reaction, context: Context) -> Array:
+    """Return by how much outputs may move by themselves, ``(D,)`` in units: the limit at most, 0.1 % of the scale at
+    least, and between them 4 times as far as the sides are apart before anything is changed.
 
-    Where a dimension has no finite limit, what its precision class may be off by.
+    The last is what rounding really does to this candidate: limits, the user's above all, can be so wide that no
+    feature would seem to matter. A dimension without a finite limit has that of its precision class.
     """
-    least: Array = np.maximum(_limits(context), LEAST * context.scale)
+    least: Array = np.maximum(np.minimum(_limits(context), APART * reaction.gap.max(axis=0)), LEAST * context.scale)
     return least
 
 
@@ -84,7 +87,7 @@ def informative(context: Context) -> Array:
 
 def dependence(reaction: Reaction, context: Context) -> Dependence:
     """Return what a feature moves, for policies whose noise is injected or that have none."""
-    least, usable = tolerance(context), informative(context)
+    least, usable = tolerance(reaction, context), informative(context)
     trusted, tested = reaction.largest
     known = usable & (trusted >= 0)
     moved = known & (trusted > CLEAR * least)
@@ -152,10 +155,12 @@ def crossed(reactions: dict[str, Reaction], context: Context) -> list[tuple[str,
     moves other outputs at other frames, so movements themselves cannot be compared.
     """
     dims = np.flatnonzero(informative(context))
-    least = tolerance(context)[dims]
+    if len(reactions) < 2 or not dims.size:
+        return []
+    least = np.max([tolerance(r, context) for r in reactions.values()], axis=0)[dims]
     sizes = {}
     for name, reaction in reactions.items():
-        if "swap" in reaction.kinds and dims.size:
+        if "swap" in reaction.kinds:
             kind = reaction.kinds.index("swap")
             both = (reaction.rms(s)[kind, dims] / least for s in (reaction.rr, reaction.cc))
             sizes[name] = tuple(both)

@@ -12,6 +12,7 @@ from parity.tensor import Array
 
 SUMS = ("count", "rr", "cc", "rc", "rows", "log_r", "log_c", "log2_r", "log2_c")
 SMALLEST = 1e-4  # of the largest output: stands for smaller movements where their logarithm is taken
+GAP = "gap"
 LOST = ("lost_reference", "lost_candidate")
 TOPS = ("top_reference", "top_candidate")
 UNSEEN = -1.0  # the size of a movement that was never seen
@@ -24,7 +25,8 @@ def reactions(played: Played) -> State:
     of each, ``(P, 2)``; ``frames``: how many were changed, ``(P,)``; ``count``: of elements that are finite on both
     sides, and the sums ``rr``, ``cc`` and ``rc`` of their movements' squares and products, ``(P, D)``; ``rows``: of
     frames with such an element, and the sums of logarithms of their movements (root mean square over the chunk) and of
-    their squares, ``log_r`` to ``log2_c``, ``(P, D)``;
+    their squares, ``log_r`` to ``log2_c``, ``(P, D)``; ``gap``: how far the sides are apart at most before anything is
+    changed, ``(P, D)``;
     ``top_reference`` and ``top_candidate``: the largest movement of a side, ``(P, D, 4)``: its size, the other side's
     size there, episode and frame; ``lost_reference``: frames at which the reference is not finite, ``lost_candidate``:
     at which only the candidate is not, ``(P, 3)``: how many, episode and frame of the first; ``observed``: names of
@@ -48,7 +50,7 @@ def nothing(width: int) -> State:
 
 def _shapes(width: int) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {"frames": ()}
-    shapes |= dict.fromkeys(SUMS, (width,)) | dict.fromkeys(LOST, (3,)) | dict.fromkeys(TOPS, (width, 4))
+    shapes |= dict.fromkeys((*SUMS, GAP), (width,)) | dict.fromkeys(LOST, (3,)) | dict.fromkeys(TOPS, (width, 4))
     return shapes
 
 
@@ -64,6 +66,7 @@ def _of_probe(played: Played, probe: Probe) -> State:
     where = np.stack([episode, frame], axis=-1).astype(np.float64)
     return {
         "frames": np.float64(len(probe.asked)),
+        "gap": _gap(base_r, base_c),
         "count": both.sum(axis=(0, 1)).astype(np.float64),
         "rr": (r * r).sum(axis=(0, 1)),
         "cc": (c * c).sum(axis=(0, 1)),
@@ -74,6 +77,13 @@ def _of_probe(played: Played, probe: Probe) -> State:
         "lost_reference": _lost(~known, where),
         "lost_candidate": _lost(known & ~given, where),
     }
+
+
+def _gap(reference: Array, candidate: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(reference - candidate)
+    widest: Array = np.where(np.isfinite(apart), apart, 0.0).max(axis=(0, 1), initial=0.0)
+    return widest
 
 
 def _logarithms(r: Array, c: Array, both: Array, played: Played) -> dict[str, Array]:
@@ -117,12 +127,14 @@ def merged(earlier: State, later: State) -> State:
     both = np.concatenate([a.astype(np.str_), b.astype(np.str_)])
     names, place = np.unique(both, axis=0, return_inverse=True) if len(both) else (both, np.zeros(0, np.int64))
     place = place.reshape(-1)
-    joined = {n: np.concatenate([earlier[n], later[n]]) for n in ("frames", *SUMS, *LOST, *TOPS)}
+    joined = {n: np.concatenate([earlier[n], later[n]]) for n in ("frames", GAP, *SUMS, *LOST, *TOPS)}
     out: dict[str, Array] = {"probe": names}
     out["observed"] = np.unique(np.concatenate([earlier["observed"], later["observed"]]))
     for name in ("frames", *SUMS):
         out[name] = np.zeros((len(names), *joined[name].shape[1:]))
         np.add.at(out[name], place, joined[name])
+    out[GAP] = np.zeros((len(names), joined[GAP].shape[1]))
+    np.maximum.at(out[GAP], place, joined[GAP])
     for name in LOST:
         out[name] = _first(joined[name], place, len(names))
     for name in TOPS:
@@ -172,6 +184,7 @@ class Reaction:
     feature: str
     kinds: tuple[str, ...]
     frames: int
+    gap: Array
     count: Array
     rr: Array
     cc: Array
@@ -216,7 +229,7 @@ def by_feature(state: State) -> dict[str, Reaction]:
     labels = [label(f, k) for f, k in names]
     for name in dict.fromkeys(labels):
         at = [i for i, one in enumerate(labels) if one == name]
-        parts = {n: state[n][at] for n in (*SUMS, *TOPS, *LOST)}
+        parts = {n: state[n][at] for n in (GAP, *SUMS, *TOPS, *LOST)}
         frames = int(state["frames"][at].max())
         found[name] = Reaction(names[at[0]][0], tuple(names[i][1] for i in at), frames, **parts)
     return found

@@ -40,14 +40,10 @@ def wider_ranges(extent: Extent, context: Context) -> tuple[Wider, ...]:
         low, high = (np.asarray(v, np.float64).reshape(-1) for v in visited)
         if len(low) == len(high) == size:
             found.append(Wider(low, high, "range that the dataset visits,", "the dataset", True, True))
-    names = context.options.get("observations") or {}
     image = any(f".image{s}" in f".{extent.feature}" for s in ("", "s"))
-    for name, given in () if image else context.ranges.items():
-        if names.get(name, name) == extent.feature:
-            made = _made_for(given, size)
-            found += [made] if made else []
-            break
-    return tuple(found)
+    given = None if image else context.ranges.get(extent.feature)
+    made = None if given is None else _made_for(given, size)
+    return (*found, made) if made else tuple(found)
 
 
 def _made_for(given: Range, size: int) -> Wider | None:

@@ -27,7 +27,9 @@ class _Coverage:
 
     name = "coverage"
     rank = 60
-    gates = False
+
+    def gates(self, sampled: bool) -> bool:
+        return False
 
     def observe(self, played: Played) -> State:
         return extents(played)
@@ -38,29 +40,25 @@ class _Coverage:
     def judge(self, state: State, context: Context) -> Judged:
         found = extent_of(state)
         frames = int(state["frames"])
-        if not found or not frames:
-            return Judged((Row("coverage", None, "NOT_JUDGED", reason="no observation was shown"),))
         rows, findings, table = [], [], []
         for extent in found:
             wider = wider_ranges(extent, context)
-            rows.append(_row(extent, wider, frames, context))
+            rows += _row(extent, wider, frames, context)
             findings += _findings(extent, wider, context)
             table += _table(extent, wider, context)
-        return Judged(tuple(rows), tuple(findings), {"coverage": {"frames": frames, "rows": table}})
+        return Judged(tuple(rows), tuple(findings), {"coverage": {"frames": frames, "rows": table}} if table else {})
 
 
-def _row(extent: Extent, wider: tuple[Wider, ...], frames: int, context: Context) -> Row:
-    name = extent.feature
-    if not np.isfinite(extent.low).any():
-        return Row("coverage", None, "NOT_JUDGED", n=frames, reason=f"{name}: no finite value was shown")
-    shares = [s for w in wider if np.isfinite(s := share(extent, w)).any()]
+def _row(extent: Extent, wider: tuple[Wider, ...], frames: int, context: Context) -> list[Row]:
+    """Return the smallest share of a known range that was shown; nothing where none is known, or nothing was finite."""
+    shares = [(w, s) for w in wider if np.isfinite(s := share(extent, w)).any()]
     if not shares:
-        reason = f"{name}: no wider range is known to hold what was shown against"
-        return Row("coverage", None, "PASS", n=frames, reason=reason)
-    least = np.fmin.reduce(shares)
+        return []
+    least = np.fmin.reduce([s for _, s in shares])
     at = int(np.nanargmin(least))
-    of = next(w for w, s in zip(wider, shares, strict=True) if s[at] == least[at])
-    return Row("coverage", float(least[at]), "PASS", n=frames, reason=_shown_only(extent, of, at, context))
+    of = next(w for w, s in shares if s[at] == least[at])
+    reason = _shown_only(extent, of, at, context)
+    return [Row(f"coverage of {extent.feature}", float(least[at]), "PASS", n=frames, reason=reason)]
 
 
 def _findings(extent: Extent, wider: tuple[Wider, ...], context: Context) -> list[Finding]:

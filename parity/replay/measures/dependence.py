@@ -26,7 +26,9 @@ class _Dependence:
 
     name = "dependence"
     rank = 50
-    gates = True
+
+    def gates(self, sampled: bool) -> bool:
+        return not sampled  # how far two samples are apart must be known first: see `judge`
 
     def observe(self, played: Played) -> State:
         return reactions(played)
@@ -39,12 +41,12 @@ class _Dependence:
         again = {name: found.pop(name) for name in (REPEAT, HISTORY) if name in found}
         rows, findings = _unchanged(again, context)
         noise = again.get(REPEAT)
-        if context.sampled and (noise is None or noise.frames < FEWEST):
-            reason = f"how far samples of one observation are apart is not known: {FEWEST} frames must be repeated"
-            return Judged((*rows, _not_judged(reason)), tuple(findings))
+        if not found or (context.sampled and (noise is None or noise.frames < FEWEST)):
+            return Judged(tuple(rows), (*findings, tell.not_probed(sorted(map(str, state["observed"])), context)))
         told = {name: _told(name, r, noise, found, context) for name, r in found.items()}
         more, causes = _features(found, told, context)
-        more = more or [_not_judged(_silent(found, context))]
+        if not more and not context.sampled:
+            more = [Row("dependence", None, "NOT_JUDGED", reason=_silent(found, context))]
         shown = {"dependence": _shown(state, found, told, context)}
         return Judged((*rows, *more), (*findings, *causes), shown)
 
@@ -97,7 +99,7 @@ def _row(name: str, reaction: Reaction, what: Dependence, context: Context) -> R
     value = float(np.median(what.gain[dims])) if dims.size else None
     if not reaction.lost_candidate[:, 0].any() and not what.ignored.any() and not what.extra.any():
         reason = f"{name} moves both sides, in {dimensions(context, dims.tolist())}"
-        return Row("dependence", value, "PASS", n=reaction.frames, reason=reason)
+        return Row(f"dependence on {name}", value, "PASS", n=reaction.frames, reason=reason)
     if reaction.lost_candidate[:, 0].any():
         reason, value = tell.lost_words(name, reaction), None
     elif what.ignored.any():
@@ -105,7 +107,7 @@ def _row(name: str, reaction: Reaction, what: Dependence, context: Context) -> R
     else:
         reason, value = tell.extra_words(name, reaction, what, context), None
     finite = value is None or np.isfinite(value)
-    return Row("dependence", value if finite else None, "FAIL", n=reaction.frames, reason=reason)
+    return Row(f"dependence on {name}", value if finite else None, "FAIL", n=reaction.frames, reason=reason)
 
 
 def _unchanged(again: dict[str, Reaction], context: Context) -> tuple[list[Row], list[Finding]]:
@@ -149,15 +151,9 @@ def _again(kind: str, reaction: Reaction, context: Context) -> tuple[Row, Findin
 
 
 def _silent(found: dict[str, Reaction], context: Context) -> str:
-    if not found:
-        return "no observation was changed, so nothing tells whether the candidate is connected to any"
     if not informative(context).any():
         return "the reference moves in no dimension by more than 4 limits"
     return f"none of {', '.join(found)} moves the reference: nothing tells whether the candidate is connected to them"
-
-
-def _not_judged(reason: str) -> Row:
-    return Row("dependence", None, "NOT_JUDGED", reason=reason)
 
 
 def _shown(state: State, found: dict[str, Reaction], told: dict[str, Dependence], context: Context) -> dict[str, Any]:
