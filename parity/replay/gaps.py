@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PHASES = 10  # of the length of an episode
 STRETCH = 1 << 16  # elements that are worked on at once, so that they stay in the processor's cache
+COUNTED = ("nan", "nan_reference", "inf", "inf_both")  # elements that are not finite on both sides
 NOWHERE = np.full(5, -1, np.int64)
 
 
@@ -38,7 +39,7 @@ class _Sums:
         self.count = np.full(by_frame, self.steps, np.int64)
         self.total, self.square, self.highest = np.zeros(by_frame), np.zeros(by_frame), np.zeros(by_frame)
         self.hole = NOWHERE
-        whole = {name: np.zeros(by_dimension, np.int64) for name in ("nan", "nan_both", "inf", "inf_both")}
+        whole = {name: np.zeros(by_dimension, np.int64) for name in COUNTED}
         self.kept = {
             "absolute": np.zeros(by_dimension),
             "square_reference": np.zeros(by_dimension),
@@ -52,12 +53,11 @@ class _Sums:
 def gaps_of(played: Played) -> State:
     """Return what is kept of a shard.
 
-    By name, with D dimensions, H steps, B blocks of episodes: ``frames`` (); ``count``, ``total``, ``square`` (B, D), of
-    Δ where both sides are finite; ``absolute``, ``square_reference`` (D,); ``step_count``, ``step_square`` (H, D);
-    ``phase_count``, ``phase_square`` (10, D); ``histogram`` (D, BINS) of |Δ|; ``nan``, ``nan_both``, ``inf``,
-    ``inf_both`` (D,), mismatches and equal ones; ``hole`` (5,), where the first of them is; ``worst_gap`` (D, 16), -1
-    where there are fewer, ``worst_at`` (D, 16, 4): row, episode, frame, step; ``worst_pair`` (D, 16, 2): reference and
-    candidate there.
+    By name, with D dimensions, H steps, B blocks of episodes: ``frames`` (); ``count``, ``total``, ``square`` (B, D),
+    of Δ where both sides are finite; ``absolute``, ``square_reference`` (D,); ``step_count``, ``step_square`` (H, D);
+    ``phase_count``, ``phase_square`` (10, D); ``histogram`` (D, BINS) of |Δ|; ``nan`` (on either side),
+    ``nan_reference``, ``inf``, ``inf_both`` (of one sign) (D,); ``hole`` (5,), where the first of them is; and the
+    worst frames, see `parity.replay.worst`.
     """
     frames, steps, width = played.reference.shape
     sums = _Sums(frames, steps, width)
@@ -113,7 +113,7 @@ def _holes(sums: _Sums, played: Played, span: slice, holes: Array) -> None:
     nans = np.isnan(reference), np.isnan(candidate)
     nan = nans[0] | nans[1]
     alike = holes & ~nan & (reference == candidate)  # infinities of one sign
-    for name, mask in (("nan", nan), ("nan_both", nans[0] & nans[1]), ("inf", holes & ~nan & ~alike)):
+    for name, mask in (("nan", nan), ("nan_reference", nans[0]), ("inf", holes & ~nan & ~alike)):
         sums.kept[name] += mask.sum(axis=(0, 1))
     sums.kept["inf_both"] += alike.sum(axis=(0, 1))
     sums.count[span] -= holes.sum(axis=1)

@@ -21,6 +21,7 @@ class Measure(Protocol):
 
     name: str
     rank: int  # the order in which the report tells of it
+    gates: bool  # whether its rows are planned and judged; one that does not gate has none: it shows, and finds
 
     def observe(self, played: Played) -> State:
         """Return what is kept of a shard: a few kilobytes, whose size does not grow with the number of frames."""

@@ -38,3 +38,27 @@ def interval(resampled: Array, level: float = 0.95) -> Array:
     """Return the middle ``level`` of resampled figures, ``(2, D)``; NaN where one of them is."""
     tail = (1 - level) / 2
     return np.asarray(np.quantile(resampled, [tail, 1 - tail], axis=0))
+
+
+def lower_bounds(above: Array, below: Array, chance: float) -> Array:
+    """Return what ``sum(above) / sum(below)`` almost surely exceeds, ``(D,)``: by Student's t over the groups.
+
+    Args:
+        above: sums of each group, ``(B, D)``.
+        below: counts, ``(B, D)``.
+        chance: that it does not, in all dimensions together.
+
+    The error of a ratio is that of its linear part (Cochran, Sampling Techniques, 1977, 6.4). Minus infinity where
+    there are fewer than three groups.
+    """
+    from scipy.stats import t
+
+    whole = np.maximum(below.sum(axis=0), 1)
+    groups = (below > 0).sum(axis=0)
+    mean = above.sum(axis=0) / whole
+    few = groups < 3
+    free = np.where(few, 2, groups)
+    rest = np.where(below > 0, above - mean * below, 0.0)
+    error = np.sqrt(free / (free - 1) * (rest**2).sum(axis=0)) / whole
+    bound = mean - t.ppf(1 - chance / max(1, len(mean)), free - 1) * error
+    return np.asarray(np.where(few, -np.inf, bound))
