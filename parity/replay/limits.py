@@ -82,7 +82,7 @@ def covered(allowed: Array, span: Array) -> Array:
 
     Where nothing is limited (``allowed`` infinite, as for int8) it has to move at all.
     """
-    least = np.where(np.isfinite(allowed), INFORMATIVE * np.asarray(allowed), 0.0)
+    least = np.where(np.isposinf(allowed), 0.0, INFORMATIVE * np.asarray(allowed))
     return np.asarray(np.asarray(span) > least)
 
 

@@ -27,7 +27,7 @@ TIMES_LOGGED = (
     10.0  # the log has one batch and other noise: each is worth a factor of 2, the steps beyond the executed too
 )
 UNEXPLAINED = 0.5  # of the recorded actions' variance: a policy on episodes that it never saw still explains half
-LOST = 3.0  # times the variance; samples of the demonstrations' own distribution are at most 2 times off
+LOST = 3.0  # times the variance, in half of the dimensions; samples of the demonstrations' own distribution: 2 times
 LOGGED = "train_action_mse_error"
 
 
@@ -148,7 +148,7 @@ def _astray(context: Context, errors: _Errors) -> list[Finding]:
         least = max(TIMES_LOGGED * logged, UNEXPLAINED * float(np.nansum(weights * errors.variance)))
         far = {who: mse for who, mse in found.items() if not mse <= least}
         return [_off_the_log(context, far, logged)] if far else []
-    found = {who: float((e[moving] / errors.variance[moving]).mean()) for who, e in sides.items()}
+    found = {who: float(np.median(e[moving] / errors.variance[moving])) for who, e in sides.items()}  # a parked joint
     far = {who: times for who, times in found.items() if not times <= LOST}
     return [_off_the_data(context, far, errors)] if far else []
 
@@ -176,9 +176,11 @@ def _off_the_log(context: Context, far: dict[str, float], logged: float) -> Find
 
 
 def _off_the_data(context: Context, far: dict[str, float], errors: _Errors) -> Finding:
-    ratios = np.where(errors.variance > 0, errors.candidate / np.where(errors.variance > 0, errors.variance, 1), -1.0)
-    worst = int(np.argmax(np.nan_to_num(ratios)))
-    root = [amount(float(np.sqrt(v[worst])), context.units[worst]) for v in (errors.candidate, errors.variance)]
+    side = errors.candidate if "the candidate" in far else errors.reference
+    ratios = np.where(errors.variance > 0, side / np.where(errors.variance > 0, errors.variance, 1), -1.0)
+    moving = np.flatnonzero(ratios >= 0)
+    worst = int(moving[np.argsort(ratios[moving])[len(moving) // 2]])  # as the others are: no parked joint
+    root = [amount(float(np.sqrt(v[worst])), context.units[worst]) for v in (side, errors.variance)]
     return Finding(
         "REPLAY003",
         "warning",
