@@ -143,8 +143,8 @@ def _context(evidence: Evidence, asked: Asked, name: str, output: str) -> Contex
     labels = tuple(f"{i} ({elements[i]})" if elements else str(i) for i in range(width))
     span = state["high"] - state["low"]
     peak = np.maximum(np.abs(state["low"]), np.abs(state["high"]))
-    wanted = None if budget is None else budget.max_abs
-    derived = limits(precision, peak, span, state["floor"], wanted)
+    floors = np.where(np.isfinite(state["floor"]), state["floor"], 0.0)[None, None]
+    derived = limits(precision, peak, span, floors, budget)
     table = asked.table
     options = {"gripper": table.gripper, "train_action_mse_error": table.train_action_mse_error}
     timing = tuple(Timing(**told["timings"][side]) for side in ("reference", name))
@@ -221,11 +221,12 @@ def _covered(context: Context) -> Iterator[Finding]:
 
 def _asked(measure: Measure, evidence: Evidence, context: Context) -> Judged:
     """Return what one measure says; a measure that must judge and says nothing is not judged."""
+    from parity.replay.measure import must_judge
     from parity.replay.model import Judged, Row
 
     state = evidence.states.get((context.candidate, context.output, measure.name))
     found = Judged(()) if state is None else measure.judge(state, context)
-    if measure.gates(context.sampled) and not found.rows:
+    if must_judge(measure, sampled=context.sampled) and not found.rows:
         missing = Row(measure.name, None, "NOT_JUDGED", reason=f"{measure.name}: nothing was measured")
         return replace(found, rows=(missing,))
     return found
