@@ -42,13 +42,18 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
     filtered = options["expression"] is not None
     baseline = None if options["baseline"] is None else _read_baseline(options["baseline"])
     _spare(options["record"])
-    again = rejudge(read_json(options["source"]), config) if options["source"] else None  # before a folder is emptied
+    source = options["source"]
+    again = (
+        None if source is None else rejudge(read_json(source), config, folder=source.parent)
+    )  # before one is emptied
     out = options["out"] or Path("reports") / folder_name(config.release.name)
     report: dict[str, Any]
     timings: dict[str, Any]
     with OutputFolder(out, partial=filtered) as held:
         if again is not None:
             report, timings = again, {"seconds": {}}
+            if source.parent.resolve() != held.path.resolve():
+                keep_states(source.parent, held.path)
         else:
             outcome = _run(config, root, options, held.path)
             report, timings = outcome.report, outcome.timings

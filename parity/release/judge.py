@@ -23,7 +23,7 @@ from parity.release.piped import levels_of
 from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
 from parity.release.refused import refusal_of
-from parity.release.replayed import Evidence, Verdicts, judge_replay
+from parity.release.replayed import Asked, Evidence, Verdicts, judge_replay
 from parity.release.shown import relative_to, shown
 from parity.release.waivers import apply_waivers
 from parity.release.weights import weight_findings
@@ -146,8 +146,16 @@ def replay_verdicts(
     """Return what the replay says of the candidates; nothing where the release asks for none."""
     if prepared.replaying.dataset is None:
         return Verdicts([], [], {})
-    budgets = {s.name: budgets_of(config, s.name, "policy") for s in prepared.candidates}
-    return judge_replay(prepared, replay, classes, budgets)
+    outputs = prepared.contract.outputs
+    asked = Asked(
+        classes,
+        {s.name: budgets_of(config, s.name, "policy") for s in prepared.candidates},
+        {t.name: t.elements for t in outputs},
+        {t.name: t.units for t in outputs},
+        config.replay,
+        config.release.seed,
+    )
+    return judge_replay(replay, asked)
 
 
 def _candidate_findings(
@@ -259,7 +267,7 @@ def _verdict_of(
     verdicts = [Verdict.FAIL] * bool(failing or blocked) + [Verdict.NOT_JUDGED] * bool(saying_nothing or unjudged)
     if unjudged and not saying_nothing:
         reasons.append(f"{len(unjudged)} of {len(rows)} comparisons were not judged: {unjudged[0]['reason']}")
-    if not rows and not any(m.get("candidate") == name for m in report["measures"]):
+    if not rows and not any(m.get("candidate") == name for m in report.get("measures", ())):
         return combine([*verdicts, Verdict.NOT_JUDGED]), [*reasons, "nothing was compared"]
     return combine([*verdicts, Verdict.PASS]) if not verdicts else combine(verdicts), reasons
 

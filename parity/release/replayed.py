@@ -13,19 +13,19 @@ from parity.artifact import file_digest
 from parity.compare.budget import INFORMATIVE
 from parity.errors import UsageError
 from parity.finding import Finding
+from parity.release.config import ReplayTable
 from parity.release.replaying import STATES
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
     from parity.compare.budget import Budget
-    from parity.release.prepare import Prepared
     from parity.replay.measure import Measure
     from parity.replay.model import Context, Judged, Row, State
     from parity.tensor import Range
 
 FAILED = "REPLAY092"
 UNJUDGED = "GATE016"
-LEFT_OUT = ("findings", "problem", "remedy", "taken_over")  # of what a replay tells: said as findings
+LEFT_OUT = ("taken_over",)  # of what a replay tells: how it came about is no part of a report
 Owner = tuple[str, ...]  # candidate, output, measure
 
 
@@ -36,6 +36,27 @@ class Evidence:
     told: Mapping[str, Any]
     states: Mapping[Owner, State] = field(default_factory=dict)
     sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is known of a release beside its replay.
+
+    Attributes:
+        classes: precision class by candidate.
+        budgets: by candidate and output, in physical units.
+        elements: names of the action dimensions, by output, where known.
+        units: of an output, where known.
+        table: what `parity.toml` says of the replay.
+        seed: of the release.
+    """
+
+    classes: Mapping[str, str]
+    budgets: Mapping[str, Mapping[str, Budget]]
+    elements: Mapping[str, Sequence[str] | None]
+    units: Mapping[str, str | None]
+    table: ReplayTable
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +87,13 @@ def load_replay(folder: Path, told: Mapping[str, Any] | None) -> Evidence | None
         raise UsageError(f"{path}: not what a replay keeps ({e})", remedy="run the release again") from None
 
 
-def judge_replay(
-    prepared: Prepared,
-    evidence: Evidence | None,
-    classes: Mapping[str, str],
-    budgets: Mapping[str, Mapping[str, Budget]],
-) -> Verdicts:
-    """Return what stands for and against each candidate.
-
-    Args:
-        prepared: sides, contract, and what `[replay]` asks for.
-        evidence: of the replay; None where none was made.
-        classes: precision class by candidate.
-        budgets: by candidate and output, in physical units.
-    """
-    names = [s.name for s in prepared.candidates]
+def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
+    """Return what stands for and against each candidate; ``evidence`` is None where no replay was made."""
+    names = list(asked.classes)
     if evidence is None or "problem" in evidence.told:
         told = {} if evidence is None else evidence.told
         why = told.get("problem", "the run was interrupted before")
-        return Verdicts([], [_unjudged(n, str(why), told.get("remedy")) for n in names], {})
+        return Verdicts([], [unjudged(n, str(why), told.get("remedy")) for n in names], {})
     measures: list[dict[str, Any]] = []
     findings = [Finding(**f) for f in evidence.told.get("findings", ())]
     shown = {k: v for k, v in evidence.told.items() if k not in LEFT_OUT} | {
@@ -94,11 +103,11 @@ def judge_replay(
     for name in names:
         problem = _problem(evidence, name)
         if problem is not None:
-            findings.append(_unjudged(name, *problem))
+            findings.append(unjudged(name, *problem))
             continue
         shown["candidates"][name] = {}
         for output in evidence.told["outputs"]:
-            context = _context(prepared, evidence, name, output, classes[name], budgets.get(name, {}).get(output))
+            context = _context(evidence, asked, name, output)
             rows, said, exhibits = _judged(evidence, context)
             measures += rows
             findings += [f if f.candidate else f.for_candidate(name) for f in (*said, *_covered(context))]
@@ -121,45 +130,47 @@ def _problem(evidence: Evidence, name: str) -> tuple[str, str | None] | None:
     return None
 
 
-def _context(
-    prepared: Prepared, evidence: Evidence, name: str, output: str, precision: str, budget: Budget | None
-) -> Context:
+def _context(evidence: Evidence, asked: Asked, name: str, output: str) -> Context:
     from parity.replay.engine import SCALE
     from parity.replay.limits import limits
     from parity.replay.model import Context, Timing
 
     told, state = evidence.told, evidence.states[name, output, SCALE]
-    spec = prepared.contract.output(output)
+    precision, budget = asked.classes[name], asked.budgets.get(name, {}).get(output)
     width = len(state["low"])
-    elements = spec.elements if spec and spec.elements and len(spec.elements) == width else None
+    elements = asked.elements.get(output)
+    elements = elements if elements and len(elements) == width else None
     labels = tuple(f"{i} ({elements[i]})" if elements else str(i) for i in range(width))
     span = state["high"] - state["low"]
     peak = np.maximum(np.abs(state["low"]), np.abs(state["high"]))
-    wanted = None if budget is None else budget.max_abs
-    derived = limits(precision, peak, span, state["floor"], wanted)
-    table = prepared.replaying.table
+    floors = np.where(np.isfinite(state["floor"]), state["floor"], 0.0)[None, None]
+    derived = limits(precision, peak, span, floors, budget)
+    table = asked.table
     options = {"gripper": table.gripper, "train_action_mse_error": table.train_action_mse_error}
     timing = tuple(Timing(**told["timings"][side]) for side in ("reference", name))
     return Context(
         candidate=name,
         output=output,
         names=labels,
-        units=((spec.units if spec else None) or (budget.units if budget else None),) * width,
+        units=(asked.units.get(output) or (budget.units if budget else None),) * width,
         limits=derived,
         scale=span,
         precision=precision,
         fps=told["dataset"]["fps"],
         timing=(timing[0], timing[1]),
-        ranges=_ranges(prepared),
+        ranges={n: _range(r) for n, r in told["ranges"].items()},
         sampled=bool({"reference", name} & set(told["sampled"])),
         budget=_budget(budget),
         options={k: v for k, v in options.items() if v is not None},
-        seed=prepared.replaying.seed,
+        seed=asked.seed,
     )
 
 
-def _ranges(prepared: Prepared) -> dict[str, Range]:
-    return prepared.ranges
+def _range(told: Mapping[str, Any]) -> Range:
+    from parity.tensor import Range
+
+    flat = {k: tuple(told[k]) for k in ("first", "second", "shape")}
+    return Range(told["kind"], source=told["source"], **flat)
 
 
 def _budget(budget: Budget | None) -> dict[str, float]:
@@ -193,7 +204,7 @@ def _covered(context: Context) -> Iterator[Finding]:
     moves = (context.scale > INFORMATIVE * context.limits) | ~np.isfinite(context.limits)
     silent = [context.names[i] for i in np.flatnonzero(~moves)]
     if not moves.any() or not (context.scale > 0).any():
-        yield _unjudged(context.candidate, f"no dimension of {context.output} moves by more than 4 limits")
+        yield unjudged(context.candidate, f"no dimension of {context.output} moves by more than 4 limits")
     elif silent:
         named = ", ".join(silent[:8]) + (", …" if len(silent) > 8 else "")
         yield Finding(
@@ -210,11 +221,12 @@ def _covered(context: Context) -> Iterator[Finding]:
 
 def _asked(measure: Measure, evidence: Evidence, context: Context) -> Judged:
     """Return what one measure says; a measure that must judge and says nothing is not judged."""
+    from parity.replay.measure import must_judge
     from parity.replay.model import Judged, Row
 
     state = evidence.states.get((context.candidate, context.output, measure.name))
     found = Judged(()) if state is None else measure.judge(state, context)
-    if measure.gates(context.sampled) and not found.rows:
+    if must_judge(measure, sampled=context.sampled) and not found.rows:
         missing = Row(measure.name, None, "NOT_JUDGED", reason=f"{measure.name}: nothing was measured")
         return replace(found, rows=(missing,))
     return found
@@ -240,7 +252,7 @@ def _entry(measure: Measure, context: Context, row: Row) -> dict[str, Any]:
 def _summed(rows: Sequence[Mapping[str, Any]], context: Context) -> Iterator[Finding]:
     """Yield one finding where rows fail, and one where rows could not be judged."""
     failed = [r for r in rows if r["verdict"] == Verdict.FAIL]
-    unjudged = [r for r in rows if r["verdict"] == Verdict.NOT_JUDGED]
+    open_rows = [r for r in rows if r["verdict"] == Verdict.NOT_JUDGED]
     if failed:
         worst = max(failed, key=_severity)
         yield Finding(
@@ -251,8 +263,9 @@ def _summed(rows: Sequence[Mapping[str, Any]], context: Context) -> Iterator[Fin
             evidence={"failed": [r["id"] for r in failed][:64], "of": len(rows)},
             candidate=context.candidate,
         )
-    if unjudged:
-        yield _unjudged(context.candidate, unjudged[0]["reason"] or f"{unjudged[0]['name']} has no number", None)
+    if open_rows:
+        first = open_rows[0]
+        yield unjudged(context.candidate, first["reason"] or f"{first['name']} has no number")
 
 
 def _severity(row: Mapping[str, Any]) -> float:
@@ -262,7 +275,7 @@ def _severity(row: Mapping[str, Any]) -> float:
     return float(abs(value) / limit) if limit else float("inf")
 
 
-def _unjudged(candidate: str, why: str, remedy: str | None = None) -> Finding:
+def unjudged(candidate: str, why: str, remedy: str | None = None) -> Finding:
     return Finding(
         UNJUDGED,
         "error",

@@ -90,14 +90,14 @@ def replay_release(
         players, lost = open_sides(exits, sides, folder / "lane-0")
         failures |= lost
         if "reference" in failures or len(players) < 2:
-            return _told(None, None, failures)
+            return _told(prepared, None, None, failures)
         try:
             staged, learned = _staged(prepared, dataset, episodes, players)
         except ParityError as e:
             return {"problem": e.message, "remedy": e.remedy}
         failures |= learned
         if "reference" in failures or not set(players) - set(failures) - {"reference"}:
-            return _told(staged, None, failures)
+            return _told(prepared, staged, None, failures)
         able = [s for s in sides if s.name not in failures]
         lane = {n: p for n, p in players.items() if n not in failures}
         others = [open_sides(exits, able, folder / f"lane-{i}") for i in range(1, min(lanes, len(staged.shards)))]
@@ -110,7 +110,7 @@ def replay_release(
     save_states(folder / STATES, done.states)
     if store is not None and done.frames == done.planned:
         store.remove()
-    return _told(staged, done, failures | done.failures)
+    return _told(prepared, staged, done, failures | done.failures)
 
 
 def _opened(asked: Replaying) -> tuple[Dataset, Sequence[Episode]]:
@@ -283,8 +283,11 @@ def _depends_on(prepared: Prepared, staged: Staged, names: Sequence[str]) -> dic
     }
 
 
-def _told(staged: Staged | None, done: Replayed | None, failures: Mapping[str, Failure]) -> dict[str, Any]:
+def _told(
+    prepared: Prepared, staged: Staged | None, done: Replayed | None, failures: Mapping[str, Failure]
+) -> dict[str, Any]:
     told: dict[str, Any] = {"failures": {n: asdict(f) for n, f in failures.items()}}
+    told["ranges"] = {n: asdict(r) for n, r in prepared.ranges.items()}
     if staged is not None:
         setting, dataset = staged.setting, staged.dataset
         told |= {
