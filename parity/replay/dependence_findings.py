@@ -8,9 +8,10 @@ import numpy as np
 
 from parity.finding import Finding
 from parity.replay.depends import Dependence
-from parity.replay.feature_words import CHANGES, amount, dimension, dimensions, place
+from parity.replay.feature_words import CHANGES, amount, dimensions, place
 from parity.replay.model import Context
 from parity.replay.reaction import Moved, Reaction, largest
+from parity.replay.telling import dimension
 
 IGNORED, EXTRA, DIFFERENT, REPEAT, HISTORY = "REPLAY070", "REPLAY071", "REPLAY072", "REPLAY073", "REPLAY074"
 INDEPENDENT, CROSSED, NOT_FINITE, FROZEN, UNSTEADY = "REPLAY075", "REPLAY076", "REPLAY077", "REPLAY078", "REPLAY079"

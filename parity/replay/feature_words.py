@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from parity.replay import telling
 from parity.replay.model import Context
 from parity.replay.reaction import Moved
 
 NAMED = 4  # dimensions that a sentence names
 
 
-def dimension(context: Context, at: int) -> str:
-    """Return an action dimension as ``action[4] (wrist)``."""
-    number, _, name = context.names[at].partition(" ")
-    return f"{context.output}[{number}]" + (f" {name}" if name else "")
-
-
 def dimensions(context: Context, these: Sequence[int]) -> str:
     """Return some action dimensions, the first few by name."""
-    named = ", ".join(dimension(context, d) for d in these[:NAMED])
+    named = ", ".join(telling.dimension(context, d) for d in these[:NAMED])
     return named + (f" and {len(these) - NAMED} more" if len(these) > NAMED else "")
 
 
 def amount(context: Context, value: float, at: int) -> str:
     """Return a number of a dimension with its units."""
-    units = context.units[at]
-    return f"{value:.3g} {units}" if units else f"{value:.3g}"
+    return telling.amount(value, context.units[at])
 
 
 def place(moved: Moved) -> str:

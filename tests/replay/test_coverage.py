@@ -49,7 +49,7 @@ def allowed(low: list[float], high: list[float], kind: Any = "min_max") -> dict[
 
 def test_it_is_registered_and_does_not_gate() -> None:
     assert MEASURE in measures()
-    assert (MEASURE.gates(False), MEASURE.gates(True), MEASURE.rank) == (False, False, 60)
+    assert (MEASURE.gates, MEASURE.rank) == ("never", 60)
 
 
 def test_a_narrow_part_of_the_allowed_range_is_told_in_words_and_units() -> None:

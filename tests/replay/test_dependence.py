@@ -89,11 +89,9 @@ def verdicts(judged: Judged) -> dict[str, str]:
     return {n: r.verdict for r in judged.rows for n in (STATE, WRIST, TOP, IDLE) if n in r.reason}
 
 
-def test_it_is_registered_and_gates() -> None:
+def test_it_is_registered() -> None:
     assert MEASURE in measures()
-    assert MEASURE.gates(False)
-    assert not MEASURE.gates(True)
-    assert MEASURE.rank == 50
+    assert (MEASURE.gates, MEASURE.rank) == ("never", 50)
 
 
 def test_the_same_policy_passes_and_what_does_not_matter_is_said() -> None:
@@ -219,7 +217,7 @@ def test_a_candidate_that_reacts_where_the_reference_is_blind_fails() -> None:
 def test_without_probes_nothing_is_judged() -> None:
     shard = replace(play(policy(), policy()), probes=())
     judged = MEASURE.judge(MEASURE.observe(shard), replayed.context(shard))
-    assert judged.rows == ()  # so that the engine, whose rule is a row for every measure that gates, does not pass it
+    assert judged.rows == ()  # policies that keep state or sample are not asked so: it is said, and stops nothing
     assert "not covered: none was changed" in one(judged, "REPLAY075").title
 
 

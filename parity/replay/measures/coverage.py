@@ -12,6 +12,7 @@ import numpy as np
 
 from parity.finding import Finding
 from parity.replay.extent import Extent, extent_of, extents, joined
+from parity.replay.measure import Gates
 from parity.replay.model import Context, Judged, Played, Row, State
 from parity.replay.wider import Wider, outside, share, wider_ranges
 from parity.tensor import Array
@@ -27,9 +28,7 @@ class _Coverage:
 
     name = "coverage"
     rank = 60
-
-    def gates(self, sampled: bool) -> bool:
-        return False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         return extents(played)

@@ -14,6 +14,7 @@ from parity.finding import Finding
 from parity.replay import dependence_findings as tell
 from parity.replay.depends import FEWEST, Dependence, crossed, dependence, informative, sampled, unmoved
 from parity.replay.feature_words import dimensions
+from parity.replay.measure import Gates
 from parity.replay.model import Context, Judged, Played, Row, State
 from parity.replay.reaction import Reaction, by_feature, largest, merged, reactions
 from parity.tensor import Array
@@ -26,9 +27,7 @@ class _Dependence:
 
     name = "dependence"
     rank = 50
-
-    def gates(self, sampled: bool) -> bool:
-        return not sampled  # how far two samples are apart must be known first: see `judge`
+    gates: Gates = "never"  # but where observations were changed: policies that keep state are not asked so
 
     def observe(self, played: Played) -> State:
         return reactions(played)
