@@ -138,7 +138,7 @@ def _context(evidence: Evidence, asked: Asked, name: str, output: str) -> Contex
     told, state = evidence.told, evidence.states[name, output, SCALE]
     precision, budget = asked.classes[name], asked.budgets.get(name, {}).get(output)
     width = len(state["low"])
-    elements = asked.elements.get(output)
+    elements = asked.elements.get(output) or told.get("elements")
     elements = elements if elements and len(elements) == width else None
     labels = tuple(f"{i} ({elements[i]})" if elements else str(i) for i in range(width))
     span = state["high"] - state["low"]

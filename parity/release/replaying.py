@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity.contract.recurrent import keeps_state
-from parity.errors import ParityError, UsageError
+from parity.errors import ArtifactError, ParityError, UsageError
 from parity.finding import Finding
 from parity.release.config import Config, ReplayTable, TimingTable
 from parity.release.sides import Side
@@ -106,7 +106,10 @@ def replay_release(
         if keep is not None:
             remove_others(keep, digest)
         all_lanes = [lane, *(p for p, bad in others if not bad)]
-        done = replay(dataset, staged.shards, staged.setting, all_lanes, store=store, report=report)
+        try:
+            done = replay(dataset, staged.shards, staged.setting, all_lanes, store=store, report=report)
+        except ArtifactError as e:  # a file ends early, or changed: what was done before is kept
+            return {"problem": e.message, "remedy": e.remedy}
     save_states(folder / STATES, done.states)
     if store is not None and done.frames == done.planned:
         store.remove()
@@ -301,9 +304,17 @@ def _told(
             },
             "noise": [t.name for t in setting.noise],
             "action": setting.action,
+            "elements": _elements(staged),
             "sampled": sorted(setting.sampled),
             "findings": [f.as_json() for f in staged.findings],
         }
     if done is not None:
         told |= {"frames": done.frames, "planned": done.planned, "taken_over": done.taken_over}
     return told
+
+
+def _elements(staged: Staged) -> list[str] | None:
+    """Return what the dataset calls the recorded actions' dimensions, None where it does not."""
+    action = staged.setting.action
+    names = staged.dataset.features[action].names if action is not None else ()
+    return list(names) or None
