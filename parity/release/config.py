@@ -174,7 +174,7 @@ class TimingTable(Table):
     def _coefficient(cls, value: Any) -> Any:
         if value is True:
             raise ValueError("give the coefficient of the ensembling, such as 0.01, or false for none")
-        return value
+        return float(value) if type(value) is int else value  # 0 weighs all alike: it is not false
 
     @model_validator(mode="after")
     def _asked_at_every_frame(self) -> TimingTable:

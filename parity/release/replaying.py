@@ -248,12 +248,15 @@ def timing_findings(prepared: Prepared, driven: Mapping[str, Told], fps: float |
 
     reference, own = driven["reference"], prepared.reference.contract
     found = list(doubts(reference, "reference"))
+    said_once = {f.code for f in found}
     for side in prepared.candidates:
         told = driven.get(side.name)
         if told is None:
             continue
         contracts = (own, side.contract) if own is not None and side.contract is not None else None
-        said = (*doubts(told, side.name), *disagreements(reference.timing, told.timing, fps, contracts))
+        alike = told.timing == reference.timing  # then what is said of the reference is not repeated
+        own_doubts = [f for f in doubts(told, side.name) if not alike or f.code not in said_once]
+        said = (*own_doubts, *disagreements(reference.timing, told.timing, fps, contracts))
         found += [f.for_candidate(side.name) for f in said]
     return tuple(found)
 

@@ -13,7 +13,7 @@ from parity.cases.hashing import bits, key
 from parity.replay.model import Played, State
 from parity.tensor import Array
 
-KEPT = 256  # frames in the sample, at most
+KEPT = 128  # frames in the sample, at most
 WIDEST = 256  # elements of a feature that are told apart; a wider one is taken as a whole
 PIXELS = 64  # of an image and channel, about, spread over it
 CHANNELS = (1, 3, 4)
@@ -67,7 +67,7 @@ def _of_feature(name: str, values: Array, chosen: Array, played: Played) -> dict
         f"count:{name}": count,
         f"lost:{name}": values.shape[0] * values.shape[1] - count,
         f"lost_at:{name}": np.array(at, np.int64),
-        f"sample:{name}": values[chosen].mean(axis=1, dtype=np.float64),
+        f"sample:{name}": values[chosen].mean(axis=1, dtype=np.float64).astype(np.float32),
     }
 
 

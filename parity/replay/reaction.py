@@ -71,7 +71,7 @@ def _of_probe(played: Played, probe: Probe) -> State:
         "rr": (r * r).sum(axis=(0, 1)),
         "cc": (c * c).sum(axis=(0, 1)),
         "rc": (r * c).sum(axis=(0, 1)),
-        **_logarithms(r, c, both, played),
+        **_logarithms(r, c, both, base_r),
         "top_reference": _top(np.abs(r), np.abs(c), both, where),
         "top_candidate": _top(np.abs(c), np.abs(r), both, where),
         "lost_reference": _lost(~known, where),
@@ -86,11 +86,11 @@ def _gap(reference: Array, candidate: Array) -> Array:
     return widest
 
 
-def _logarithms(r: Array, c: Array, both: Array, played: Played) -> dict[str, Array]:
+def _logarithms(r: Array, c: Array, both: Array, base: Array) -> dict[str, Array]:
     """Return how many frames have finite elements, and sums of the logarithms of their movements, each ``(D,)``."""
     count = both.sum(axis=1)
     there = count > 0
-    finite = np.where(np.isfinite(played.reference), np.abs(played.reference), 0.0)
+    finite = np.where(np.isfinite(base), np.abs(base), 0.0)
     least = np.maximum(SMALLEST * finite.max(axis=(0, 1), initial=0.0), np.finfo(np.float64).tiny)
     out = {"rows": there.sum(axis=0).astype(np.float64)}
     for name, moved in (("r", r), ("c", c)):

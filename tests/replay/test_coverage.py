@@ -164,7 +164,7 @@ def test_the_order_of_shards_says_nothing(lengths: list[int], seed: int, shuffle
     whole = np.concatenate([p.observations[STATE] for p in parts])
     np.testing.assert_array_equal(left[f"low:{STATE}"], whole.min(axis=0))
     np.testing.assert_array_equal(left[f"high:{STATE}"], whole.max(axis=0))
-    assert len(left["hash"]) == min(256, len(whole))
+    assert len(left["hash"]) == min(128, len(whole))
 
 
 def test_quantiles_of_the_sample_are_about_right_and_the_state_is_small() -> None:
@@ -173,4 +173,4 @@ def test_quantiles_of_the_sample_are_about_right_and_the_state_is_small() -> Non
     state = MEASURE.merge(MEASURE.merge(*(MEASURE.observe(p) for p in parts[:2])), MEASURE.observe(parts[2]))
     assert sum(np.asarray(v).nbytes for v in state.values()) < 16_000
     quantiles = judge(*parts).shown["coverage"]["rows"][0]["quantiles"]
-    np.testing.assert_allclose(quantiles, [0.05, 0.5, 0.95], atol=0.1)
+    np.testing.assert_allclose(quantiles, [0.05, 0.5, 0.95], atol=0.12)
