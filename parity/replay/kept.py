@@ -1,0 +1,106 @@
+"""What measures keep of a shard: moments that can be joined, the worst place of each dimension, and an even choice of rows.
+
+States are flat: ``under("pair", {...})`` puts a name before each array's, ``of(state, "pair")`` takes it off again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parity.replay.model import Frames, State
+from parity.tensor import Array
+
+ROWS = 256  # rows of an even choice
+
+
+def under(name: str, state: State) -> dict[str, Array]:
+    """Return the arrays with a name before theirs."""
+    return {f"{name}.{k}": v for k, v in state.items()}
+
+
+def of(state: State, name: str) -> dict[str, Array]:
+    """Return the arrays that were put under a name; empty where there are none."""
+    return {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(name + ".")}
+
+
+def comoments(rows: Array) -> dict[str, Array]:
+    """Return number, means ``(K,)`` and centred cross sums ``(K, K)`` of finite rows ``(M, K)``; others are left out.
+
+    ``n`` counts the finite rows, ``lost`` the others.
+    """
+    finite = np.isfinite(rows).all(axis=1)
+    kept = rows if finite.all() else rows[finite]
+    mean = kept.mean(axis=0) if len(kept) else np.zeros(rows.shape[1])
+    centred = kept - mean
+    return {
+        "n": np.array([len(kept)], np.float64),
+        "lost": np.array([len(rows) - len(kept)], np.float64),
+        "mean": mean,
+        "cross": centred.T @ centred,
+    }
+
+
+def joined(a: State, b: State) -> dict[str, Array]:
+    """Return the `comoments` of both (Chan, Golub, LeVeque 1979: no large sums are subtracted from each other)."""
+    n = a["n"] + b["n"]
+    if not n[0]:
+        return {**a, "lost": np.asarray(a["lost"] + b["lost"])}
+    apart = b["mean"] - a["mean"]
+    share = b["n"] / n
+    return {
+        "n": n,
+        "lost": np.asarray(a["lost"] + b["lost"]),
+        "mean": np.asarray(a["mean"] + apart * share),
+        "cross": np.asarray(a["cross"] + b["cross"] + np.outer(apart, apart) * a["n"] * share),
+    }
+
+
+def apart(reference: Array, candidate: Array) -> Array:
+    """Return the largest ``|C - R|`` over the steps of each chunk, ``(N, D)`` of ``(N, H, D)``; NaN where one is none."""
+    with np.errstate(invalid="ignore"):
+        difference = candidate - reference
+    largest: Array = np.abs(difference, out=difference).max(axis=1, initial=0.0)
+    return largest
+
+
+def worst(error: Array, at: Frames) -> dict[str, Array]:
+    """Return the largest absolute error of each dimension and where it is, of errors ``(F, D)``; NaN counts as infinite.
+
+    Arrays are ``(D,)``: ``value``, ``episode`` and ``frame`` (-1 where there are no frames).
+    """
+    dims = error.shape[1]
+    if not len(error):
+        return {"value": np.zeros(dims), "episode": np.full(dims, -1), "frame": np.full(dims, -1)}
+    size = np.abs(error)
+    size[np.isnan(size)] = np.inf
+    row = size.argmax(axis=0)
+    return {"value": size[row, np.arange(dims)], "episode": at.episode[row], "frame": at.frame[row]}
+
+
+def worse(a: State, b: State) -> dict[str, Array]:
+    """Return the `worst` of both; of two that are equal, the earlier."""
+    later = (b["value"] > a["value"]) | (a["episode"] < 0)
+    return {k: np.where(later, b[k], a[k]) for k in a}
+
+
+def chosen(values: Array, row: Array) -> dict[str, Array]:
+    """Return `ROWS` of ``(N, ...)`` values, or all of fewer: those whose number in the dataset hashes lowest."""
+    key = _mixed(row)
+    order = np.argsort(key, kind="stable")[:ROWS]
+    return {"key": key[order], "value": values[order]}
+
+
+def fewer(a: State, b: State) -> dict[str, Array]:
+    """Return the `chosen` rows of both, whatever their order."""
+    key = np.concatenate([a["key"], b["key"]])
+    order = np.argsort(key, kind="stable")[:ROWS]
+    return {"key": key[order], "value": np.concatenate([a["value"], b["value"]])[order]}
+
+
+def _mixed(row: Array) -> Array:
+    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64 bits."""
+    z = row.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Array = z ^ (z >> np.uint64(31))
+    return mixed
