@@ -56,25 +56,41 @@ def joined(a: State, b: State) -> dict[str, Array]:
 
 
 def apart(reference: Array, candidate: Array) -> Array:
-    """Return the largest ``|C - R|`` over the steps of each chunk, ``(N, D)`` of ``(N, H, D)``; NaN where one is none."""
+    """Return ``|C - R|``; NaN where one of both is none, or both are infinite."""
     with np.errstate(invalid="ignore"):
-        difference = candidate - reference
-    largest: Array = np.abs(difference, out=difference).max(axis=1, initial=0.0)
-    return largest
+        difference: Array = candidate - reference
+    return np.abs(difference, out=difference)
 
 
-def worst(error: Array, at: Frames) -> dict[str, Array]:
-    """Return the largest absolute error of each dimension and where it is, of errors ``(F, D)``; NaN counts as infinite.
+def worst(size: Array, at: Frames) -> dict[str, Array]:
+    """Return the largest of absolute errors ``(F, D)`` or ``(N, H, D)`` in each dimension, and where it is.
 
-    Arrays are ``(D,)``: ``value``, ``episode`` and ``frame`` (-1 where there are no frames).
+    NaN counts as infinite. Arrays are ``(D,)``: ``value``, ``episode`` and ``frame`` (-1 where there are no frames),
+    and ``step`` of the chunk.
     """
-    dims = error.shape[1]
-    if not len(error):
-        return {"value": np.zeros(dims), "episode": np.full(dims, -1), "frame": np.full(dims, -1)}
-    size = np.abs(error)
-    size[np.isnan(size)] = np.inf
-    row = size.argmax(axis=0)
-    return {"value": size[row, np.arange(dims)], "episode": at.episode[row], "frame": at.frame[row]}
+    dims = size.shape[-1]
+    if not size.size:
+        return {"value": np.zeros(dims), **{k: np.full(dims, -1) for k in ("episode", "frame", "step")}}
+    flat = size.reshape(len(size), -1)
+    largest = flat.max(axis=0).reshape(-1, dims)
+    step = largest.argmax(axis=0)  # of NaN and numbers, NaN
+    value = largest[step, np.arange(dims)]
+    row = np.array([flat[:, s * dims + d].argmax() for d, s in enumerate(step)], np.int64)
+    value = np.where(np.isnan(value), np.inf, value)
+    return {"value": value, "episode": at.episode[row], "frame": at.frame[row], "step": step}
+
+
+ROUNDING = 2.0**-17  # half of what a float32 candidate may be off at most, as a share of the largest action
+
+
+def rounds(size: Array, reference: Array) -> bool:
+    """Return whether all errors are what rounding does at most, so that there is nothing to explain; False for NaN."""
+    if not size.size:
+        return True
+    dims = size.shape[-1]
+    largest = np.abs(reference.reshape(len(reference), -1)).max(axis=0).reshape(-1, dims).max(axis=0)
+    off = size.reshape(len(size), -1).max(axis=0).reshape(-1, dims).max(axis=0)
+    return bool((off <= ROUNDING * largest).all())
 
 
 def worse(a: State, b: State) -> dict[str, Array]:
