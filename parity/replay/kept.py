@@ -1,13 +1,16 @@
-"""What measures keep of a shard: moments that can be joined, the worst place of each dimension, and an even choice of rows.
+"""What measures keep of a shard: moments that can be joined, worst places, and an even choice of rows.
 
 States are flat: ``under("pair", {...})`` puts a name before each array's, ``of(state, "pair")`` takes it off again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
-from parity.replay.model import Frames, State
+from parity.replay.model import Frames, Played, State
 from parity.tensor import Array
 
 ROWS = 256  # rows of an even choice
@@ -94,8 +97,11 @@ def rounds(size: Array, reference: Array) -> bool:
 
 
 def worse(a: State, b: State) -> dict[str, Array]:
-    """Return the `worst` of both; of two that are equal, the earlier."""
-    later = (b["value"] > a["value"]) | (a["episode"] < 0)
+    """Return the `worst` of both; of two that are equal, the earlier step of a chunk, episode and frame."""
+    place = tuple(b[k] - a[k] for k in ("step", "episode", "frame"))
+    before = (place[0] < 0) | ((place[0] == 0) & ((place[1] < 0) | ((place[1] == 0) & (place[2] < 0))))
+    tied = (b["value"] == a["value"]) & (b["episode"] >= 0) & before
+    later = (b["value"] > a["value"]) | (a["episode"] < 0) | tied
     return {k: np.where(later, b[k], a[k]) for k in a}
 
 
@@ -120,3 +126,29 @@ def _mixed(row: Array) -> Array:
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: Array = z ^ (z >> np.uint64(31))
     return mixed
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A shard's absolute errors: of what was sent ``(F, D)`` and of chunks ``(N, H, D)``, their worst places, and
+    whether all of them are what rounding does at most (`rounds`).
+    """
+
+    sent: Array
+    chunk: Array
+    worst: Mapping[str, Array]
+    worst_chunk: Mapping[str, Array]
+    same: bool
+
+
+_last: list[tuple[Played, Compared]] = []  # measures look at one shard one after the other
+
+
+def compared(played: Played) -> Compared:
+    """Return a shard's errors, computed once for all measures that ask one after the other."""
+    if not (_last and _last[0][0] is played):
+        e = played.executed
+        sent, chunk = apart(e.reference, e.candidate), apart(played.reference, played.candidate)
+        same = rounds(sent, e.reference) and rounds(chunk, played.reference)
+        _last[:] = [(played, Compared(sent, chunk, worst(sent, e.at), worst(chunk, played.at), same))]
+    return _last[0][1]

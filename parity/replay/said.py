@@ -35,11 +35,14 @@ def amount(context: Context, d: int, value: float, per: str = "") -> str:
 
 
 def look_at(context: Context, place: State, dims: Sequence[int]) -> str:
-    """Return ``worst at episode 12, frame 87: 0.31 rad in action[4]`` of the dimension that is furthest off its limit."""
+    """Return ``worst at episode 12, frame 87: 0.31 rad in action[4]``, of the dimension furthest over its limit."""
     over = place["value"][list(dims)] / np.maximum(context.limits[list(dims)], SMALLEST)
     d = int(list(dims)[int(over.argmax())])
-    value = amount(context, d, float(place["value"][d]))
-    return f"worst at episode {int(place['episode'][d])}, frame {int(place['frame'][d])}: {value} in {called(context, d)}"
+    value = float(place["value"][d])
+    told = amount(context, d, value) if np.isfinite(value) else "not finite"
+    return (
+        f"worst at episode {int(place['episode'][d])}, frame {int(place['frame'][d])}: {told} in {called(context, d)}"
+    )
 
 
 def over_limits(context: Context, place: State) -> Array:

@@ -1,1 +1,1 @@
-"""Suspected faults, one family a file: what the reference's actions would be with the fault, held against the candidate's."""
+"""Suspected faults, one family a file: the reference's actions with the fault, held against the candidate's."""

@@ -42,7 +42,7 @@ FIXED: tuple[tuple[Kind, float, float, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Moments of two sides: rows, means ``(D,)``, covariances ``(D, D)`` within and between (``rc[i, j]``: R_i, C_j)."""
+    """Moments of two sides: rows, means ``(D,)``, covariances ``(D, D)`` (``rc[i, j]``: R_i, C_j)."""
 
     n: int
     mean_r: Array
@@ -60,7 +60,7 @@ class Pair:
 
     @property
     def correlation(self) -> Array:
-        """Correlation of each dimension of the reference with each of the candidate, ``(D, D)``; 0 where one is still."""
+        """Each dimension of the reference with each of the candidate, ``(D, D)``; 0 where one is still."""
         size = np.sqrt(np.outer(np.diag(self.rr), np.diag(self.cc)))
         result: Array = np.divide(self.rc, size, out=np.zeros_like(self.rc), where=size > 1e-300)
         return np.clip(result, -1.0, 1.0)
@@ -93,7 +93,7 @@ class Fit:
 
 
 def fits(pair: Pair, d: int, source: int) -> list[Fit]:
-    """Return every family's fit of ``C[d]`` to ``R[source]``; ``R[source]`` unchanged too, where that is another one."""
+    """Return every family's fit of ``C[d]`` to ``R[source]``; unchanged too, where that is another dimension."""
     mr, mc = float(pair.mean_r[source]), float(pair.mean_c[d])
     vr, vc, cov = float(pair.rr[source, source]), float(pair.cc[d, d]), float(pair.rc[source, d])
     whole = min(float(pair.apart[d]), vr, vc)

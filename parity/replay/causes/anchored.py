@@ -1,11 +1,11 @@
 """Actions relative to something else: to the action before, to the chunk's start, to the state, or summed up.
 
-Each suspicion is what the candidate should be (`Claim.expected`) if it is true; sums of what it leaves add up over shards.
+Each suspicion says what the candidate would be (`Claim.expected`); sums of what it leaves add up over shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,28 +28,32 @@ class Claim:
     reference: Array
 
 
-def claims(played: Played, some: Array) -> Iterator[tuple[str, Claim]]:
-    """Yield every suspicion by name; ``some`` are positions of the chunks that are looked at.
+def claims(played: Played, some: Array) -> Iterator[tuple[str, Callable[[], Claim]]]:
+    """Yield every suspicion by name, with what makes it; ``some`` are positions of the chunks that are looked at.
 
     Names are a kind, and behind a blank the observation that it is about.
     """
     e = played.executed
-    inside = ~e.first
-    before, after = np.flatnonzero(inside) - 1, np.flatnonzero(inside)
+    after = np.flatnonzero(~e.first)
+    before = after - 1
     r, c = e.reference, e.candidate
-    yield "delta", Claim(c[after], r[after] - r[before], r[after])
-    yield "delta_next", Claim(c[before], r[after] - r[before], r[before])
-    yield "summed", Claim(c[after], c[before] + r[after], r[after])
+    yield "delta", lambda: Claim(c[after], r[after] - r[before], r[after])
+    yield "delta_next", lambda: Claim(c[before], r[after] - r[before], r[before])
+    yield "summed", lambda: Claim(c[after], c[before] + r[after], r[after])
     rc, cc = played.reference[some], played.candidate[some]
-    yield "chunk_delta", _rows(cc[:, 1:], rc[:, 1:] - rc[:, :-1], rc[:, 1:])
-    yield "from_first", _rows(cc[:, 1:], rc[:, 1:] - rc[:, :1], rc[:, 1:])
-    yield "chunk_summed", _rows(cc[:, 1:], np.cumsum(rc, axis=1)[:, 1:], rc[:, 1:])
+    yield "chunk_delta", lambda: _rows(cc[:, 1:], rc[:, 1:] - rc[:, :-1], rc[:, 1:])
+    yield "from_first", lambda: _rows(cc[:, 1:], rc[:, 1:] - rc[:, :1], rc[:, 1:])
+    yield "chunk_summed", lambda: _rows(cc[:, 1:], np.cumsum(rc, axis=1)[:, 1:], rc[:, 1:])
     for name, state in _states(played):
-        s = state[some][:, None]
-        yield f"minus {name}", _rows(cc, rc - s, rc)
-        yield f"plus {name}", _rows(cc, rc + s, rc)
-        yield f"is {name}", _rows(cc[:, :1], s, rc[:, :1])
-        yield f"anchored {name}", _anchored(played, state)
+        yield from _of_state(played, name, state, some)
+
+
+def _of_state(played: Played, name: str, state: Array, some: Array) -> Iterator[tuple[str, Callable[[], Claim]]]:
+    s, r, c = state[some][:, None], played.reference[some], played.candidate[some]
+    yield f"minus {name}", lambda: _rows(c, r - s, r)
+    yield f"plus {name}", lambda: _rows(c, r + s, r)
+    yield f"is {name}", lambda: _rows(c[:, :1], s, r[:, :1])
+    yield f"anchored {name}", lambda: _anchored(played, state)
 
 
 def _rows(candidate: Array, expected: Array, reference: Array) -> Claim:

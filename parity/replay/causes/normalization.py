@@ -1,4 +1,4 @@
-"""Statistics left out, applied twice, or others than the reference's, told from gains and offsets of many dimensions."""
+"""Statistics left out, applied twice, or others than the reference's: told from many gains and offsets."""
 
 from __future__ import annotations
 

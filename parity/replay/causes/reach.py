@@ -16,7 +16,6 @@ DEAD = 1e-3  # of the reference's range: a dimension that moves less is constant
 OFTEN = 0.005  # of all frames, and
 FEWEST = 5  # frames at least: a side that is so often exactly at its end is held there
 EXPLAINS = 0.9
-SEEN = 3  # chosen rows that must be affected before a clip is said to explain the difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,48 +87,70 @@ def constant(r: Ends, c: Ends, among: Sequence[int], context: Context) -> list[F
     ]
 
 
-def clipped(
-    r: Ends, c: Ends, rows: Array, among: Sequence[int], context: Context, place: State
-) -> list[Finding]:
+def clipped(r: Ends, c: Ends, rows: Array, among: Sequence[int], context: Context, place: State) -> list[Finding]:
     """Return findings of dimensions in which one side is held at an end that the other one passes.
 
-    The counterfactual: the side that goes further, clipped at that end, is the other one. ``rows`` are ``[R, C]``.
+    The counterfactual: the side that goes further, clipped at those ends, is the other one. ``rows`` are ``[R, C]``.
     """
     found = []
     width = len(context.names)
-    for name, held, free, flip in (("candidate", c, r, False), ("reference", r, c, True)):
-        for upper in (True, False):
-            end, beyond = (held.high, free.high - held.high) if upper else (held.low, held.low - free.low)
-            dims = [d for d in among if held.held(upper)[d] and beyond[d] > max(float(context.limits[d]), SMALLEST)]
-            for d in dims:
-                pair = rows[:, d], rows[:, width + d]
-                share, seen = _explained(*(pair[::-1] if flip else pair), float(end[d]), upper)
-                if seen < SEEN or share < EXPLAINS:
-                    continue
-                count = (held.at_high if upper else held.at_low)[d] / held.n
-                other = "reference" if name == "candidate" else "candidate"
-                goes = amount(context, d, float((free.high if upper else free.low)[d]))
-                found.append(
-                    Finding(
-                        "REPLAY044",
-                        "error",
-                        f"{called(context, d)}: the {name} is clipped at {amount(context, d, float(end[d]))} "
-                        f"({100 * count:.1f} % of frames), the {other} goes to {goes}",
-                        where=called(context, d),
-                        detail=f"This explains {100 * share:.1f} % of the difference; {look_at(context, place, [d])}.",
-                        evidence={"dimensions": [d], "end": float(end[d]), "share": float(count), "explained": share},
-                        remedy="compare the limits that actions are clipped to on both sides, and in which units",
-                    )
-                )
+    for d in among:
+        pair = rows[:, d], rows[:, width + d]
+        for name, held, free in (("candidate", c, r), ("reference", r, c)):
+            ends = _ends(held, free, d, float(context.limits[d]))
+            if not np.isfinite(ends).any():
+                continue
+            share = _explained(*(pair if name == "candidate" else pair[::-1]), ends)
+            if share is None:  # no chosen row is beyond: the largest difference must be what lies beyond
+                beyond = max(ends[0] - free.low[d], free.high[d] - ends[1])
+                share = 1.0 - abs(float(place["value"][d]) / beyond - 1.0)
+            if share >= EXPLAINS:
+                found.append(_told(d, name, held, free, ends, share, context, place))
+                break
     return found
 
 
-def _explained(free: Array, held: Array, end: float, upper: bool) -> tuple[float, int]:
-    """Return the share of the difference that clipping explains on that side of the end, and how many rows show it."""
+def _ends(held: Ends, free: Ends, d: int, limit: float) -> tuple[float, float]:
+    """Return the ends at which a side is held and that the other one passes; infinite where there is none."""
+    limit = max(limit, SMALLEST)
+    low = held.held(False)[d] and held.low[d] - free.low[d] > limit
+    high = held.held(True)[d] and free.high[d] - held.high[d] > limit
+    return float(held.low[d]) if low else -np.inf, float(held.high[d]) if high else np.inf
+
+
+def _explained(free: Array, held: Array, ends: tuple[float, float]) -> float | None:
+    """Return the share of the difference that clipping explains; None where no row is beyond an end."""
     good = np.isfinite(free) & np.isfinite(held)
     free, held = free[good], held[good]
-    beyond = free > end if upper else free < end
-    clip = np.minimum(free, end) if upper else np.maximum(free, end)
-    whole = float(((free - held)[beyond] ** 2).sum())
-    left = float(((clip - held)[beyond] ** 2).sum())
-    return (1.0 - left / whole if whole > 0 else 0.0), int(beyond.sum())
+    clip = np.clip(free, *ends)
+    whole = float(((free - held) ** 2).sum())
+    if not (clip != free).any() or whole <= 0:
+        return None
+    return 1.0 - float(((clip - held) ** 2).sum()) / whole
+
+
+def _told(
+    d: int, name: str, held: Ends, free: Ends, ends: tuple[float, float], share: float, context: Context, place: State
+) -> Finding:
+    low, high = np.isfinite(ends)
+    count = float((held.at_low[d] * low + held.at_high[d] * high) / held.n)
+    at = " and ".join(amount(context, d, end) for end, there in zip(ends, (low, high), strict=True) if there)
+    goes = " and ".join(
+        amount(context, d, float(end)) for end, there in ((free.low[d], low), (free.high[d], high)) if there
+    )
+    other = "reference" if name == "candidate" else "candidate"
+    return Finding(
+        "REPLAY044",
+        "error",
+        f"{called(context, d)}: the {name} is clipped at {at} ({100 * count:.1f} % of frames), "
+        f"the {other} goes to {goes}",
+        where=called(context, d),
+        detail=f"This explains {100 * share:.1f} % of the difference; {look_at(context, place, [d])}.",
+        evidence={
+            "dimensions": [d],
+            "ends": [e if np.isfinite(e) else None for e in ends],
+            "share": count,
+            "explained": share,
+        },
+        remedy="compare the limits that actions are clipped to on both sides, and in which units",
+    )

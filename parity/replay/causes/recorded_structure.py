@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parity.finding import Finding
-from parity.replay.causes.affine import DEGREES, Pair
+from parity.replay.causes.affine import CLEARLY, DEGREES, Pair
 from parity.replay.model import Context
 from parity.replay.said import called, moving, several
 
@@ -45,7 +45,7 @@ def against_recorded(demo: Pair, context: Context) -> list[Finding]:
 
 
 def _swapped(demo: Pair, dims: list[int]) -> dict[int, int]:
-    """Return dimensions that follow another recorded one closely, and their own not at all."""
+    """Return dimensions that follow another recorded one clearly closer than their own."""
     from scipy.optimize import linear_sum_assignment
 
     if len(dims) < 2:
@@ -53,7 +53,12 @@ def _swapped(demo: Pair, dims: list[int]) -> dict[int, int]:
     alike = np.abs(demo.correlation[np.ix_(dims, dims)].T)
     rows, columns = linear_sum_assignment(-alike)
     moved = {dims[int(i)]: dims[int(j)] for i, j in zip(rows, columns, strict=True) if i != j}
-    clear = all(alike[i, j] >= FOLLOWS and alike[i, i] <= 0.5 for i, j in zip(rows, columns, strict=True) if i != j)
+    left = 1.0 - alike**2
+    clear = all(
+        alike[i, j] >= FOLLOWS >= alike[i, i] and CLEARLY * left[i, j] <= left[i, i]
+        for i, j in zip(rows, columns, strict=True)
+        if i != j
+    )
     return moved if clear else {}
 
 
@@ -65,5 +70,5 @@ def _told(text: str, dims: list[int], context: Context) -> Finding:
         where=called(context, dims[0]) if len(dims) == 1 else context.output,
         detail="Both sides are compared on the same data, so a fault that they share shows only here.",
         evidence={"dimensions": dims},
-        remedy="find out whether the dataset's actions are in the order, units and sign that the policy was trained with",
+        remedy="find out whether the dataset's actions are those that the policy was trained with",
     )

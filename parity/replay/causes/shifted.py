@@ -1,6 +1,6 @@
 """Sums of two sequences against each other at several lags, and of two chunks at several steps of each other.
 
-All sums add up over shards. Rows of a state are lags or alignments, columns dimensions: ``(L, D)``, ``n`` is ``(L, 1)``.
+Sums add up over shards. Rows of a state are lags or alignments, columns dimensions: ``(L, D)``; ``n`` is ``(L, 1)``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def sequences(x: Array, y: Array, first: Array) -> dict[str, Array]:
 
     Rows that are not finite on a side are left out, on both.
     """
-    finite = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
+    finite: Array = np.isfinite(np.concatenate([x, y], axis=1)).all(axis=1)
     run = np.cumsum(first)
     at = np.arange(len(x)) + REACH * run  # runs stand apart, so that no lag reaches from one into the next
     size = len(x) + REACH * (int(run[-1]) + 1) if len(x) else 1
@@ -82,7 +82,7 @@ def chunks(reference: Array, candidate: Array) -> dict[str, Array]:
     as_it_is = np.einsum("nhd,nhd->hd", c - r, c - r)
     rows, zero = [], []
     for name, steps, other in alignments(horizon):
-        fits = (other >= 0) & (other <= horizon - 1) & ((steps > 0) | name.startswith("shift"))
+        fits: Array = (other >= 0) & (other <= horizon - 1) & ((steps > 0) | name.startswith("shift"))
         k, j = steps[fits], other[fits]
         low = np.floor(j).astype(int)
         part = j - low
@@ -91,7 +91,9 @@ def chunks(reference: Array, candidate: Array) -> dict[str, Array]:
             x = x + part[:, None] * (r[:, np.minimum(low + 1, horizon - 1)] - x)
         x, y = x.reshape(-1, dims), c[:, k].reshape(-1, dims)
         one = np.ones(len(x))
-        rows.append((float(len(x)), one @ x, one @ y, *(np.einsum("td,td->d", a, b) for a, b in ((x, x), (y, y), (x, y)))))
+        rows.append(
+            (float(len(x)), one @ x, one @ y, *(np.einsum("td,td->d", a, b) for a, b in ((x, x), (y, y), (x, y))))
+        )
         zero.append(as_it_is[k].sum(axis=0))
     return {**_stacked(rows, dims), "zero": np.array(zero).reshape(len(zero), dims)}
 
@@ -115,6 +117,4 @@ def aligned(state: State) -> Aligned:
     rounding = 1e-15 * (state["xx"] + state["yy"]) / n
     apart = np.maximum((state["xx"] + state["yy"] - 2 * state["xy"]) / n, rounding)
     left = np.maximum(vy - gain * cov, rounding)
-    return Aligned(
-        state["n"], np.where(none, np.inf, apart), np.where(none, np.inf, left), gain, my - gain * mx, vy
-    )
+    return Aligned(state["n"], np.where(none, np.inf, apart), np.where(none, np.inf, left), gain, my - gain * mx, vy)

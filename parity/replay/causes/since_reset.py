@@ -23,7 +23,7 @@ EXPLAINED = 0.9  # the share of an error that follows pose and velocity, from wh
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """Errors by age: the first age of each bin, sums of each bin, some rows (age, R, motion, C - R), starts of episodes."""
+    """Errors by age: first age and sums of each bin, some rows (age, R, motion, C - R), starts of episodes."""
 
     edges: Array
     sums: State
@@ -84,7 +84,10 @@ def not_reset(ages: Ages, over: Sequence[int], context: Context, place: State) -
     n = ages.sums["n"][ages.bins]
     if until > START or n[last + 1 :].sum() < n[: last + 1].sum():
         return []
-    starts, cause = ages.starts, "what the policy kept of the episode before (queue, hidden state, last action) is not reset"
+    starts, cause = (
+        ages.starts,
+        "what the policy kept of the episode before (queue, hidden state, last action) is not reset",
+    )
     follows = starts["n"][0] > 0 and starts["before"][0] < 0.25 * starts["away"][0]
     detail = f"All frames that are over a limit are there; {look_at(context, place, over)}."
     if follows:
@@ -150,7 +153,9 @@ def _clearly(ages: Ages, d: int, first: int, from_start: bool) -> bool:
 
     early, late = (0, first), (first, end)
     if from_start:
-        return ratio("error", early, late) * CLEARLY / 2 <= min(*(ratio(k, early, late) for k in ("motion", "square")), 1.0)
+        return ratio("error", early, late) * CLEARLY / 2 <= min(
+            *(ratio(k, early, late) for k in ("motion", "square")), 1.0
+        )
     if ratio("error", early, late) * CLEARLY > 1:
         return False
     onset, later = (first, min(first + 3, end - 1)), (min(first + 3, end - 1), end)
@@ -202,11 +207,11 @@ def _share_over(ages: Ages, dims: Sequence[int], context: Context, age: int) -> 
 
 
 def along_chunk(steps: Array, over: Sequence[int], context: Context, place: State) -> list[Finding]:
-    """Return a sign: chunks that are right at their first step and off at later ones. ``steps`` are peaks, ``(H, D)``."""
+    """Return a sign: chunks right at their first step and off at later ones. ``steps`` are peaks, ``(H, D)``."""
     if not over or len(steps) < 3:
         return []
     size = np.nan_to_num(steps[:, list(over)], nan=np.inf) / np.maximum(context.limits[list(over)], SMALLEST)
-    wrong = (size > 1).any(axis=1)
+    wrong: Array = np.asarray((size > 1).any(axis=1))
     first = int(wrong.argmax())
     if first == 0 or not wrong[first:].all():
         return []

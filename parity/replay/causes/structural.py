@@ -62,7 +62,7 @@ def explain(
         found.append(Suspect(what, order, {d: f.left for d, f in moved.items()}, moved, known))
         open_dims = [d for d in open_dims if d not in moved]
     in_place = {d: f for d in open_dims if (f := simplest(pair, d, d, float(noise[d]))) is not None}
-    found += _by_kind(in_place, [d for d in np.flatnonzero(moves) if d in over], statistics)
+    found += _by_kind(in_place, [d for d in np.flatnonzero(moves).tolist() if d in over], statistics)
     return found + _still(pair, [d for d in over if not moves[d]], noise)
 
 
@@ -74,7 +74,7 @@ def _by_kind(fitted: Mapping[int, Fit], informative: Sequence[int], statistics: 
             return [Suspect("normalization", dims, {d: fitted[d].left for d in dims}, fitted, text)]
     groups: dict[tuple[What, str], list[int]] = {}
     for d, f in sorted(fitted.items()):
-        kind: What = "gain" if f.kind in ("gain", "affine") else "sign" if f.gain == -1 and f.offset == 0 else f.kind
+        kind: What = "gain" if f.kind == "gain" or f.kind == "affine" else f.kind
         groups.setdefault((kind, f.text), []).append(d)
     return [
         Suspect(kind, tuple(ds), {d: fitted[d].left for d in ds}, {d: fitted[d] for d in ds}, text)

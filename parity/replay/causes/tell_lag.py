@@ -117,5 +117,5 @@ def told_recorded(lag: int, share: float, context: Context) -> Finding:
         where=context.output,
         detail=f"Shifted so, {100 * (1 - share):.0f} % of what separates them is gone. Both sides share this.",
         evidence={"lag": lag, "explained": 1 - share},
-        remedy="check which step of the chunk is executed first, and how actions are aligned with observations in the dataset",
+        remedy="check which step is executed first, and how actions are aligned with observations in the dataset",
     )

@@ -1,6 +1,6 @@
 """Are the candidate's actions relative to something else than the reference's: deltas, sums, the state?
 
-It explains and never passes or fails a candidate by itself; a named cause is an error, as the difference is over a limit.
+It only explains. A named cause is an error, as the difference that it explains is over a limit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ SAID: Mapping[str, tuple[str, str]] = {
     "delta": ("REPLAY035", "gives the change since the action before, where the reference gives the action"),
     "delta_next": ("REPLAY035", "gives the change to the next action, where the reference gives the action"),
     "summed": ("REPLAY035", "sums up actions, where the reference gives each as it is"),
-    "chunk_delta": ("REPLAY035", "gives the change since the chunk's step before, where the reference gives the action"),
+    "chunk_delta": (
+        "REPLAY035",
+        "gives the change since the chunk's step before, where the reference gives the action",
+    ),
     "from_first": ("REPLAY035", "gives the change since the chunk's first step, where the reference gives the action"),
     "chunk_summed": ("REPLAY035", "sums up the steps of the chunk, where the reference gives each as it is"),
     "minus": ("REPLAY036", "is the reference's action minus {}: relative where the reference is absolute"),
@@ -48,24 +51,17 @@ class Anchoring:
 
     def observe(self, played: Played) -> State:
         """Return the sums of every claim, and the worst places. A shard that only rounds adds nothing."""
-        off = kept.apart(played.executed.reference, played.executed.candidate)
-        off_chunk = kept.apart(played.reference, played.candidate)
-        same = kept.rounds(off, played.executed.reference) and kept.rounds(off_chunk, played.reference)
+        both = kept.compared(played)
         state = {
-            "frames": np.array([np.isfinite(off).all(axis=1).sum()]),
-            **kept.under("worst", kept.worst(off_chunk, played.at)),
-            **kept.under("sent", kept.worst(off, played.executed.at)),
+            "frames": np.array([np.isfinite(both.sent).all(axis=1).sum()]),
+            **kept.under("worst", both.worst_chunk),
+            **kept.under("sent", both.worst),
             **_demo(played),
         }
         some = np.unique(np.linspace(0, max(len(played.at) - 1, 0), min(CHUNKS, len(played.at))).astype(np.int64))
-        if same:
-            some = some[:0]
+        nothing = {"n": np.zeros(1), **dict.fromkeys(PARTS, np.zeros(played.reference.shape[-1]))}
         for name, claim in claims(played, some):
-            if same:
-                nothing = np.zeros(played.reference.shape[-1])
-                state |= kept.under(f"claim.{name}", {"n": np.zeros(1), **dict.fromkeys(PARTS, nothing)})
-            else:
-                state |= kept.under(f"claim.{name}", sums(claim))
+            state |= kept.under(f"claim.{name}", nothing if both.same else sums(claim()))
         return state
 
     def merge(self, earlier: State, later: State) -> State:
@@ -78,7 +74,7 @@ class Anchoring:
         return merged
 
     def judge(self, state: State, context: Context) -> Judged:
-        """Return what the candidate's actions are relative to, where that explains 98 % of a difference over a limit."""
+        """Return what the candidate's actions are relative to, where that explains a difference over a limit."""
         n = int(state["frames"][0])
         findings = _recorded(state, context)
         place, sent = kept.of(state, "worst"), kept.of(state, "sent")
@@ -89,7 +85,9 @@ class Anchoring:
             return Judged((Row(self.name, None, "NOT_JUDGED", n=n, reason=why),), tuple(findings))
         over_chunk, over = over_limits(context, place), over_limits(context, sent)
         among = np.flatnonzero((over_chunk | over) & moving(context)).tolist()
-        names = [k.removeprefix("claim.").removesuffix(".n") for k in state if k.startswith("claim.") and k.endswith(".n")]
+        names = [
+            k.removeprefix("claim.").removesuffix(".n") for k in state if k.startswith("claim.") and k.endswith(".n")
+        ]
         shares = {name: share(kept.of(state, f"claim.{name}")) for name in names}
         found = best(shares, among)
         told = [

@@ -1,6 +1,6 @@
 """Does the candidate reach as far: constant or clipped dimensions, and episodes that are all alike.
 
-It explains and never passes or fails a candidate by itself; a named cause is an error, as the difference is over a limit.
+It only explains. A named cause is an error, as the difference that it explains is over a limit.
 """
 
 from __future__ import annotations
@@ -36,14 +36,12 @@ class Extent:
             **kept.under("candidate", end_state(e.candidate)),
             **kept.under("phase", _phases(e, both)),
             **kept.under("rows", kept.chosen(both, e.at.row)),
-            **kept.under("worst", kept.worst(kept.apart(e.reference, e.candidate), e.at)),
+            **kept.under("worst", kept.compared(played).worst),
         }
 
     def merge(self, earlier: State, later: State) -> State:
         """Return what is kept of both."""
-        merged: dict[str, Array] = {
-            k: np.asarray(earlier[k] + later[k]) for k in earlier if k.startswith("phase.")
-        }
+        merged: dict[str, Array] = {k: np.asarray(earlier[k] + later[k]) for k in earlier if k.startswith("phase.")}
         for name, join in (
             ("reference", reaching),
             ("candidate", reaching),
@@ -104,8 +102,13 @@ def _collapsed(phase: State, dims: list[int], context: Context, place: State) ->
     between = (phase["square"] / n - mean**2).mean(axis=0)
     along = mean.var(axis=0)
     width = len(context.names)
-    spread, path = between[width:] / np.maximum(between[:width], 1e-300), along[width:] / np.maximum(along[:width], 1e-300)
-    fewer = [d for d in dims if spread[d] < COLLAPSED and path[d] > AS_BEFORE and between[d] > 4 * context.limits[d] ** 2]
+    spread, path = (
+        between[width:] / np.maximum(between[:width], 1e-300),
+        along[width:] / np.maximum(along[:width], 1e-300),
+    )
+    fewer = [
+        d for d in dims if spread[d] < COLLAPSED and path[d] > AS_BEFORE and between[d] > 4 * context.limits[d] ** 2
+    ]
     if not fewer:
         return []
     return [
@@ -119,7 +122,7 @@ def _collapsed(phase: State, dims: list[int], context: Context, place: State) ->
             if not context.sampled
             else "It does the same whatever it sees: modes collapsed.",
             evidence={"dimensions": fewer, "share": spread[fewer].tolist()},
-            remedy="look at whether observations reach the policy, at its noise, and at dropout or averaging of samples",
+            remedy="look at whether observations reach the policy, at its noise, and at averaging of samples",
         )
     ]
 

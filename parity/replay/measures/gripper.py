@@ -1,7 +1,6 @@
 """Does the gripper open and close as the reference's: half open, the wrong way, less often?
 
-A gripper is a dimension that ``[replay] gripper`` names, or one that is nearly always at one of two ends. It explains and
-never passes or fails a candidate by itself.
+A gripper is a dimension that ``[replay] gripper`` names, or one that is nearly always at one of two ends.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ EACH = 0.05  # of frames at least near each of them
 FEWEST = 64
 HALF_OPEN = 0.4  # of frames more than the reference's away from both ends
 LESS_OFTEN = 0.5  # of the reference's opening and closing
+EXACTLY = 0.9999  # a correlation beyond which a fault of structure says it
 OPPOSITE = -0.7  # a correlation from which on it does the opposite
 
 
@@ -45,7 +45,7 @@ class Gripper:
             "episodes": np.array([(1.0 / np.maximum(e.at.length, 1)).sum()]),
             **{f"moves.{k}": _moves(v, e) for k, v in zip(SIDES, sides, strict=True)},
             **kept.under("rows", kept.chosen(np.concatenate(sides, axis=1), e.at.row)),
-            **kept.under("worst", kept.worst(kept.apart(e.reference, e.candidate), e.at)),
+            **kept.under("worst", kept.compared(played).worst),
         }
 
     def merge(self, earlier: State, later: State) -> State:
@@ -55,7 +55,7 @@ class Gripper:
         return merged | kept.under("worst", kept.worse(kept.of(earlier, "worst"), kept.of(later, "worst")))
 
     def judge(self, state: State, context: Context) -> Judged:
-        """Return findings of grippers over a limit, and warnings of those whose reference differs from the recording."""
+        """Return findings of grippers over a limit, warnings where the reference differs from the recording."""
         rows = state["rows.value"]
         width = len(context.names)
         r, c, a = (rows[:, k * width : (k + 1) * width] for k in range(3))
@@ -101,7 +101,8 @@ def _moves(values: Array, e: Executed) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         size = np.log2(np.abs(values[start + WINDOW] - values[start]))
     classes, dims = 2 * OCTAVES * PARTS, values.shape[1]
-    at = np.clip(np.floor(np.nan_to_num(size, nan=-OCTAVES) * PARTS) + OCTAVES * PARTS, 0, classes - 1).astype(np.int64)
+    size = np.nan_to_num(size, nan=-OCTAVES, neginf=-OCTAVES, posinf=OCTAVES)
+    at = np.clip(np.floor(size * PARTS) + OCTAVES * PARTS, 0, classes - 1).astype(np.int64)
     flat = np.bincount((at * dims + np.arange(dims)).reshape(-1), minlength=classes * dims)
     return flat.reshape(classes, dims).astype(float)
 
@@ -123,9 +124,7 @@ def bimodal(values: Array) -> bool:
     return high > low and sum(near) >= BIMODAL and min(near) >= EACH
 
 
-def _compared(
-    of: Array, is_now: Array, d: int, state: State, side: str, now: str, context: Context
-) -> list[Finding]:
+def _compared(of: Array, is_now: Array, d: int, state: State, side: str, now: str, context: Context) -> list[Finding]:
     """Return what is wrong with one side's gripper against the other's; warnings where both sides share it."""
     good = np.isfinite(of) & np.isfinite(is_now)
     of, is_now = of[good], is_now[good]
@@ -144,16 +143,18 @@ def _compared(
     found = []
     middle, before = half_open(is_now), half_open(of)
     if middle - before >= HALF_OPEN:
-        title = f"{name}: the {now}'s gripper is half open in {100 * middle:.0f} % of frames, {side} {100 * before:.0f} %"
+        title = (
+            f"{name}: the {now}'s gripper is half open in {100 * middle:.0f} % of frames, {side} {100 * before:.0f} %"
+        )
         remedy = "look at the last layer: a sigmoid or scale on one side only, or an average of open and closed"
         found.append(told("REPLAY047", title, {"half_open": middle, side: before}, remedy))
     turns, usual = (_turns(state, k, d, reach) for k in (now, side))
-    if usual >= 0.5 and turns <= LESS_OFTEN * usual:
+    if not found and usual >= 0.5 and turns <= LESS_OFTEN * usual:
         title = f"{name}: the {now} opens or closes {turns:.2g} times per episode, {side} {usual:.2g} times"
         remedy = "look at whether the gripper is relative or absolute, at its threshold, and at logic that holds it"
         found.append(told("REPLAY048", title, {"per_episode": turns, side: usual}, remedy))
     rho = _correlation(of, is_now)
-    if rho <= OPPOSITE:
+    if -EXACTLY < rho <= OPPOSITE:
         title = f"{name}: the {now} opens where {side} closes, correlation {rho:.2f}"
         remedy = "compare what 0 and 1, or -1 and 1, mean on both sides"
         found.append(told("REPLAY049", title, {"correlation": rho}, remedy))

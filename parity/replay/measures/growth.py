@@ -1,6 +1,6 @@
 """Does the error depend on how long ago the policy was reset, or on the step of its chunk?
 
-It explains and never passes or fails a candidate by itself; a named cause is an error, as the difference is over a limit.
+It only explains. A named cause is an error, as the difference that it explains is over a limit.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ class Growth:
     def observe(self, played: Played) -> State:
         """Return errors, motion and level by age, errors by step, and an even choice of rows."""
         e = played.executed
-        off = kept.apart(e.reference, e.candidate)
-        size = kept.apart(played.reference, played.candidate)
+        both = kept.compared(played)
         return {
-            **kept.under("age", _by_age(e, off)),
+            **kept.under("age", _by_age(e, both.sent)),
             **kept.under("start", _starts(e)),
-            "steps": np.asarray(size.max(axis=0, initial=0.0)),
+            "steps": np.asarray(both.chunk.max(axis=0, initial=0.0)),
             **kept.under("rows", kept.chosen(_rows(e), e.at.row)),
-            **kept.under("worst", kept.worst(off, e.at)),
-            **kept.under("chunk", kept.worst(size, played.at)),
+            **kept.under("worst", both.worst),
+            **kept.under("chunk", both.worst_chunk),
         }
 
     def merge(self, earlier: State, later: State) -> State:
@@ -84,7 +83,11 @@ def _by_age(e: Executed, off: Array) -> dict[str, Array]:
         peak[present] = np.maximum.reduceat(off[order], begin, axis=0)
     peak[np.isnan(peak)] = np.inf
     known = np.where(np.isfinite(off), off, 0.0)
-    values = (known**2, np.nan_to_num(_moved(e, 1), posinf=0, neginf=0) ** 2, np.nan_to_num(e.reference, posinf=0, neginf=0))
+    values = (
+        known**2,
+        np.nan_to_num(_moved(e, 1), posinf=0, neginf=0) ** 2,
+        np.nan_to_num(e.reference, posinf=0, neginf=0),
+    )
     rows = np.concatenate([*values, values[2] ** 2], axis=1)
     sums = np.zeros((bins, rows.shape[1]))
     if len(present):
@@ -107,7 +110,12 @@ def _moved(e: Executed, ahead: int) -> Array:
 def _rows(e: Executed) -> Array:
     """Return of each chosen frame its age, pose, motion (`AHEAD`) and error, ``(F, 1 + 5D)`` in float32."""
     with np.errstate(invalid="ignore", over="ignore"):
-        parts = [e.at.frame[:, None].astype(float), e.reference, *(_moved(e, k) for k in AHEAD), e.candidate - e.reference]
+        parts = [
+            e.at.frame[:, None].astype(float),
+            e.reference,
+            *(_moved(e, k) for k in AHEAD),
+            e.candidate - e.reference,
+        ]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 

@@ -1,6 +1,6 @@
 """Is the candidate early, late, faster or slower: executed actions at several lags, chunk steps against other steps.
 
-It explains and never passes or fails a candidate by itself; a named cause is an error, as the difference is over a limit.
+It only explains. A named cause is an error, as the difference that it explains is over a limit.
 """
 
 from __future__ import annotations
@@ -37,17 +37,16 @@ class Lag:
         """
         e = played.executed
         some = _some(played)
-        off, off_chunk = kept.apart(e.reference, e.candidate), kept.apart(played.reference, played.candidate)
-        same = kept.rounds(off, e.reference) and kept.rounds(off_chunk, played.reference)
-        differ, few = (0 if same else len(e.at)), (some[:0] if same else some)
+        both = kept.compared(played)
+        differ, few = (0 if both.same else len(e.at)), (some[:0] if both.same else some)
         recorded = np.full_like(e.reference, np.nan) if e.recorded is None else e.recorded
         return {
             "frames": np.array([len(e.at), np.isfinite(e.candidate).all(axis=1).sum()]),
             **kept.under("sent", sequences(e.reference[:differ], e.candidate[:differ], e.first[:differ])),
             **kept.under("demo", sequences(recorded[:RECORDED], e.reference[:RECORDED], e.first[:RECORDED])),
             **kept.under("chunk", chunks(played.reference[few], played.candidate[few])),
-            **kept.under("worst", kept.worst(off, e.at)),
-            **kept.under("chunk_worst", kept.worst(off_chunk, played.at)),
+            **kept.under("worst", both.worst),
+            **kept.under("chunk_worst", both.worst_chunk),
         }
 
     def merge(self, earlier: State, later: State) -> State:
@@ -82,7 +81,9 @@ class Lag:
             told += told_execution(context, place, over)
         known = {x.dimension for x in in_chunk}
         a = aligned(sent)
-        lags = [x for x in late(a, np.broadcast_to(a.apart[LAGS.index(0)], a.apart.shape), over) if x.dimension not in known]
+        lags = [
+            x for x in late(a, np.broadcast_to(a.apart[LAGS.index(0)], a.apart.shape), over) if x.dimension not in known
+        ]
         told += told_lag(lags, context, place)
         return Judged((_row(n, [*in_chunk, *lags], context, place),), (*told, *findings))
 
@@ -115,7 +116,8 @@ def _row(n: int, found: list[Late], context: Context, place: State) -> Row:
         return Row("lag", 0.0, "PASS", n=n, units="steps")
     worst = min(found, key=lambda x: x.share)
     steps = float(worst.lag) if worst.row < len(LAGS) else 0.0
-    why = f"a lag explains {100 * (1 - worst.share):.1f} % of the difference; {look_at(context, place, [worst.dimension])}"
+    where = look_at(context, place, [worst.dimension])
+    why = f"another time explains {100 * (1 - worst.share):.1f} % of the difference; {where}"
     return Row("lag", steps, "FAIL", n=n, units="steps", reason=why)
 
 

@@ -46,7 +46,7 @@ class Seams:
         with np.errstate(invalid="ignore"):
             excess = np.where(at_seam[:, None], np.abs(steps[1]) - np.abs(steps[0]), 0.0)
         state |= kept.under("jump", kept.worst(np.maximum(excess, 0.0), e.at))
-        state |= kept.under("worst", kept.worst(kept.apart(e.reference, e.candidate), e.at))
+        state |= kept.under("worst", kept.compared(played).worst)
         return state
 
     def merge(self, earlier: State, later: State) -> State:
@@ -164,17 +164,28 @@ def _rough(sides: Sequence[Smooth], over: Array, context: Context, place: State,
     noise = np.where(np.isfinite(context.limits), context.limits, 0.0) * np.sqrt(20.0)  # jerk of white noise
     found = []
     for word, dims in (
-        ("rougher", np.flatnonzero(over & (shaky > ROUGHER) & (c.orders[2] > noise)).tolist()),
-        ("smoother", np.flatnonzero(over & (shaky < 1 / ROUGHER) & (r.orders[2] > noise)).tolist()),
+        ("rougher", np.flatnonzero(over & (shaky > ROUGHER) & (c.orders[2] > np.maximum(noise, r.orders[2]))).tolist()),
+        (
+            "smoother",
+            np.flatnonzero(
+                over & (shaky < 1 / ROUGHER) & (r.orders[2] > np.maximum(noise, c.orders[2])) & (c.orders[0] > 0)
+            ).tolist(),
+        ),
     ):
         if dims:
             d = dims[int(np.abs(np.log(np.maximum(shaky[dims], SMALLEST))).argmax())]
             jerk, reference = (_per(context, d, float(s.orders[2][d]), 3) for s in (c, r))
-            title = f"it is {word} than the reference in {several(context, dims)}: jerk {jerk} in {called(context, d)}, reference {reference}"
-            remedy = "look for noise, a missing or another filter, or interpolation between actions"
+            told_of = f"jerk {jerk} in {called(context, d)}, reference {reference}"
             found.append(
-                Finding("REPLAY043", "warning", title, context.output, look_at(context, place, dims) + ".",
-                        {"dimensions": dims, "times": shaky[dims].tolist()}, remedy)
+                Finding(
+                    "REPLAY043",
+                    "warning",
+                    f"it is {word} than the reference in {several(context, dims)}: {told_of}",
+                    where=context.output,
+                    detail=f"{look_at(context, place, dims).capitalize()}.",
+                    evidence={"dimensions": dims, "times": shaky[dims].tolist()},
+                    remedy="look for noise, a missing or another filter, or interpolation between actions",
+                )
             )
     return found
 

@@ -1,19 +1,18 @@
-"""Does one fault of structure explain the difference: sign, gain, offset, units, order, range, normalization, rotations?
+"""Does a fault of structure explain the difference: sign, gain, offset, units, order, range, normalization?
 
-It explains and never passes or fails a candidate by itself; a named cause is an error, as the difference is over a limit.
+It only explains. A named cause is an error, as the difference that it explains is over a limit.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from parity.finding import Finding
 from parity.replay import kept
 from parity.replay.causes.affine import Pair, pair_of
 from parity.replay.causes.normalization import Statistics
+from parity.replay.causes.recorded_structure import against_recorded
 from parity.replay.causes.structural import Suspect, explain
 from parity.replay.causes.tell_structure import told
-from parity.replay.causes.recorded_structure import against_recorded
 from parity.replay.model import Context, Judged, Played, Row, State
 from parity.replay.said import SMALLEST, look_at, over_limits
 from parity.tensor import Array
@@ -39,7 +38,7 @@ class Structure:
         return {
             **kept.under("pair", kept.comoments(rows)),
             **kept.under("demo", kept.comoments(np.concatenate([recorded, r[:, 0]], axis=1))),
-            **kept.under("worst", kept.worst(kept.apart(r, c), played.at)),
+            **kept.under("worst", kept.compared(played).worst_chunk),
             **kept.under("rows", kept.chosen(first, played.at.row)),
             **_ends("demo_ends", recorded),
             **_ends("ends", r[:, 0]),
