@@ -150,6 +150,9 @@ def headline(report: Entry) -> str:
     comparisons = report.get("comparisons") or []
     if report.get("verdict") != "PASS":
         return "no reason was recorded"
+    measures = report.get("measures") or []
+    if measures and not comparisons:
+        return str(measures[0].get("reason") or f"all {len(measures):,} measures keep their limits")
     ratios = [r for r in map(ratio_of, comparisons) if r is not None]
     margin = f", the worst at {times(max(ratios))}" if ratios else ""
     return f"all {len(comparisons):,} comparisons keep their limits{margin}"
