@@ -147,24 +147,24 @@ def _head(report: Mapping[str, Any]) -> Iterator[Line]:
 
 def _rows(report: Mapping[str, Any]) -> Iterator[Line]:
     """Yield a line for each task, then for each reward, in columns that 80 characters hold."""
-    from parity.evaluation.tell import percent, points
+    from parity.evaluation.tell import around, change, level
     from parity.report.text import clean
 
     tasks = report["evaluation"]["tasks"]
+    figure = report["evaluation"]["figure"]
     if len(tasks) > 1:
         width = min(36, max(len(clean(t["task"])) for t in tasks[:ROWS]))
-        yield "dim", f"  {'task':{width}}  {'n':>5}  reference  candidate  points [interval]"
+        yield "dim", f"  {'task':{width}}  {'n':>5}  reference  candidate  change [interval]"
     for t in tasks[:ROWS] if len(tasks) > 1 else []:
-        low, high = t["interval"]
-        name, rates = clean(t["task"], width), (percent(t["reference"]), percent(t["candidate"]))
-        found = f"{points(t['difference']):>6} [{points(low)}, {points(high)}]{'  worse' if t['worse'] else ''}"
+        name, rates = clean(t["task"], width), [level(figure, t[side]) for side in ("reference", "candidate")]
+        found = f"{change(figure, t['difference']):>6} {around(figure, t['interval'])}{'  worse' if t['worse'] else ''}"
         yield "red" if t["worse"] else "", f"  {name:{width}}  {t['n']:>5}  {rates[0]:>9}  {rates[1]:>9}  {found}"
     if len(tasks) > ROWS:
         yield "dim", f"  … and {len(tasks) - ROWS} more tasks in the JSON"
     for r in report["evaluation"]["rewards"]:
         means = f"{r['words']}: {r['reference_mean']:.6g} → {r['candidate_mean']:.6g}"
-        around = "" if r["interval"] is None else f" [{r['interval'][0]:+.4g}, {r['interval'][1]:+.4g}]"
-        yield "", f"{means}, {r['difference']:+.4g}{around}, p = {r['p_value']:.2g}"
+        interval = "" if r["interval"] is None else f" [{r['interval'][0]:+.4g}, {r['interval'][1]:+.4g}]"
+        yield "", f"{means}, {r['difference']:+.4g}{interval}, p = {r['p_value']:.2g}"
 
 
 def _rest(report: Mapping[str, Any]) -> Iterator[Line]:

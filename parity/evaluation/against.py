@@ -12,6 +12,7 @@ by Holm's method for their number, of one task.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +28,7 @@ MARGIN = 0.05
 ALPHA = 0.05
 UNUSABLE = ("EVAL002", "EVAL004", "EVAL005", "EVAL006")  # errors of one log after which its figures say nothing
 NOT_A_NUMBER = "EVAL003"
+NO_STARTS = "EVAL007"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came out: the verdict, its measures and findings, and figures for each task and reward."""
+    """What came out: the verdict, its measures and findings, and figures for each task and reward.
+
+    ``figure`` is what was judged: ``success``, or ``max_reward`` where the logs do not say which episodes succeeded.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -60,6 +65,7 @@ class Comparison:
     tasks: tuple[Mapping[str, Any], ...] = ()
     rewards: tuple[Mapping[str, Any], ...] = ()
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    figure: str = "success"
 
 
 def compare_evaluations(
@@ -75,6 +81,7 @@ def compare_evaluations(
     """
     terms = terms or Terms()
     found = [*reference.findings, *(f.for_candidate("candidate") for f in candidate.findings)]
+    found = [f for f in found if f.code != NO_STARTS]  # how episodes were paired says it
     refused = _refuse(reference, candidate, same_bytes)
     if refused is not None:
         return _unjudged(refused, found)
@@ -104,13 +111,22 @@ def _judged(
     found += [*gate.findings, *_lower_rewards(rewards, gate, terms.alpha)]
     verdict, reasons = _verdict(gate, found)
     return Comparison(
-        verdict, tuple(reasons), gate.measures, tuple(found), matched.how, gate.tasks, rewards, _changed(sample)
+        verdict,
+        tuple(reasons),
+        gate.measures,
+        tuple(found),
+        matched.how,
+        gate.tasks,
+        rewards,
+        _changed(sample),
+        sample.figure,
     )
 
 
 def _verdict(gate: Gate, found: Sequence[Finding]) -> tuple[Verdict, list[str]]:
     """Return the verdict; an error finding keeps it from PASS, NaN that only the candidate has makes it FAIL."""
-    reasons = [str(m["reason"]) for m in gate.measures if m["verdict"] != "PASS"]
+    worst = sorted(gate.measures, key=lambda m: m["verdict"] != "FAIL")
+    reasons = [str(m["reason"]) for m in worst if m["verdict"] != "PASS"]
     nan = _nan_of_candidate(found)
     if nan:
         return Verdict.FAIL, [*nan, *reasons]
@@ -216,10 +232,19 @@ def _changed(sample: Sample) -> dict[str, list[str]]:
     """Return which starts only one side did, by name."""
     if not sample.pairs or sample.figure != "success":
         return {}
-    named = [
-        (f"{a.task}: {a.start}" if a.start else f"{a.task}: episode {i}", a, b) for i, (a, b) in enumerate(sample.pairs)
-    ]
+    names = _names(sample)
+    named = [(name, a, b) for name, (a, b) in zip(names, sample.pairs, strict=True)]
     return {
         "lost": [name for name, a, b in named if a.success and not b.success],
         "gained": [name for name, a, b in named if b.success and not a.success],
     }
+
+
+def _names(sample: Sample) -> list[str]:
+    """Return a name for each pair: its start, or its number in its task, with the task where there are several."""
+    out, seen = [], Counter[str]()
+    for episode, _ in sample.pairs:
+        start = episode.start or f"episode {seen[episode.task]}"
+        seen[episode.task] += 1
+        out.append(start if len(sample.by_task) == 1 else f"{episode.task}: {start}")
+    return out

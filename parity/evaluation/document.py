@@ -71,6 +71,7 @@ def _evaluation(
     comparison: Comparison, reference: EvaluationLog, candidate: EvaluationLog, terms: Terms
 ) -> Mapping[str, Any]:
     return {
+        "figure": comparison.figure,
         "paired": comparison.how,
         "margin": terms.margin,
         "alpha": terms.alpha,

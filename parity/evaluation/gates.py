@@ -113,7 +113,7 @@ def judge(sample: Sample, margin: float, alpha: float, seed: int) -> Gate:
             failed = _verdict(e, margin, alpha, p) is Verdict.FAIL
             tasks.append(_row(task, e, p, failed))
             if failed:
-                said = tell_task(sample.figure, task, e, margin, p)
+                said = tell_task(sample.figure, task, e, p)
                 measures.append(_measure(sample.figure, f"{task}/", e, margin, alone, Verdict.FAIL, said))
                 findings.append(_worse(task, said, tasks[-1]))
     else:

@@ -31,7 +31,7 @@ class Reader:
 
     def matches(self, artifact: Artifact) -> bool:
         """Whether it is text whose beginning tells of a finished episode."""
-        if artifact.kind not in ("other", "yaml"):
+        if artifact.kind not in ("other", "yaml", "json"):  # a line of a log may begin with "["
             return False
         head = read_head(artifact.path)
         return b"# episodes completed so far:" in head and b"Success: " in head and b"Task: " in head

@@ -188,7 +188,7 @@ class Power:
     Attributes:
         n: pairs, or episodes on each side.
         power: the probability to show that the candidate is not worse by the margin.
-        detectable: the drop that would be found with probability 0.8.
+        detectable: the drop that fails with probability 0.8, about: the margin and what an interval takes beyond it.
         needed: pairs, or episodes on each side, for a power of 0.8.
     """
 
@@ -213,4 +213,4 @@ def power(n: int, variance: float, margin: float, alpha: float) -> Power:
     error = math.sqrt(variance / n)
     reached = float(norm.cdf(margin / error - z)) if error else 1.0
     needed = math.ceil(variance * (wanted / margin) ** 2) if margin > 0 else 0
-    return Power(n, reached, min(1.0, wanted * error), needed)
+    return Power(n, reached, min(1.0, margin + wanted * error), needed)

@@ -1,4 +1,4 @@
-"""The outcome of a comparison in one sentence, in points of success."""
+"""The outcome of a comparison in one sentence: success in percent and points, a score as the number it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from parity.verdict import Verdict
 
 if TYPE_CHECKING:
     from parity.evaluation.gates import Effect, Sample
+    from parity.evaluation.proportions import Interval
 
 WORDS = {"success": "success", "max_reward": "score"}
 
@@ -23,40 +24,60 @@ def points(difference: float, *, sign: bool = True) -> str:
     return text.removesuffix(".0").replace("-", "−")
 
 
+def level(figure: str, value: float) -> str:
+    """Return a mean: success as a share, a score as the number it is."""
+    return percent(value) if figure == "success" else f"{value:.3f}"
+
+
+def change(figure: str, value: float) -> str:
+    """Return a difference of means: success in points, a score as the number it is."""
+    return points(value) if figure == "success" else f"{value:+.3f}".replace("-", "−")
+
+
+def around(figure: str, interval: Interval) -> str:
+    """Return an interval of a difference, in brackets."""
+    return f"[{change(figure, interval[0])}, {change(figure, interval[1])}]"
+
+
 def tell(sample: Sample, effect: Effect, margin: float, verdict: Verdict) -> str:
     """Return what was found over all tasks."""
+    figure = sample.figure
     of = f"{effect.n:,} {'paired ' if sample.paired else ''}episodes" + ("" if sample.paired else " a side")
-    moved = f"{WORDS[sample.figure]} {percent(effect.reference)} → {percent(effect.candidate)}"
-    found = f"{_found(effect)} over {of}"
+    moved, found, limit = _moved(figure, effect), _found(figure, effect), change(figure, -margin)
     if verdict is Verdict.FAIL:
-        return f"{moved}: {found}, wholly below the {points(-margin)} allowed{_tested(effect, effect.p_value)}"
+        return f"{moved}: {found} over {of}, wholly below the {limit} allowed{_tested(effect, effect.p_value)}"
     if verdict is Verdict.PASS:
-        return f"{moved}: {found}, wholly above the {points(-margin)} allowed"
-    return (
-        f"{of} cannot tell a drop of {points(margin, sign=False)} points: {moved}, {_found(effect)}; {needed(effect)}"
-    )
+        return f"{moved}: {found} over {of}, wholly above the {limit} allowed"
+    drop = f"{points(margin, sign=False)} points" if figure == "success" else f"{margin:g}"
+    return f"{of} cannot tell a drop of {drop}: {moved}, {found}; {needed(figure, effect)}"
 
 
-def needed(effect: Effect) -> str:
+def needed(figure: str, effect: Effect) -> str:
     """Return how many episodes would tell, and what these can."""
     p = effect.power
     if p.needed <= effect.n:
         return f"of policies that are alike as many tell it {p.power:.0%} of the time: a small drop is likely"
+    drop = change(figure, p.detectable).removeprefix("+")
+    more = f"{drop} points" if figure == "success" else drop
     return (
-        f"about {p.needed:,} are needed if the two are alike (these show it {p.power:.0%} of the time, and a drop of "
-        f"{points(p.detectable, sign=False)} points)"
+        f"about {p.needed:,} are needed if the two are alike (with {effect.n:,} such a pair passes {p.power:.0%} of the"
+        f" time, and a drop fails from about {more} on)"
     )
 
 
-def tell_task(figure: str, task: str, effect: Effect, margin: float, p_value: float) -> str:
+def tell_task(figure: str, task: str, effect: Effect, p_value: float) -> str:
     """Return what was found in one task that fails by itself."""
-    moved = f"{WORDS[figure]} {percent(effect.reference)} → {percent(effect.candidate)}"
-    return f"{task}: {moved}: {_found(effect)} over {effect.n:,} episodes{_tested(effect, p_value)}"
+    found = f"{_found(figure, effect)} over {effect.n:,} episodes"
+    return f"{task}: {_moved(figure, effect)}: {found}{_tested(effect, p_value)}"
 
 
-def _found(effect: Effect) -> str:
-    low, high = effect.interval
-    return f"{points(effect.value)} points [{points(low)}, {points(high)}]"
+def _moved(figure: str, effect: Effect) -> str:
+    return f"{WORDS[figure]} {level(figure, effect.reference)} → {level(figure, effect.candidate)}"
+
+
+def _found(figure: str, effect: Effect) -> str:
+    units = " points" if figure == "success" else ""
+    return f"{change(figure, effect.value)}{units} {around(figure, effect.interval)}"
 
 
 def _tested(effect: Effect, p_value: float) -> str:
