@@ -14,7 +14,7 @@ from parity.evaluation.model import EvaluationLog
 from parity.evaluation.registry import read_head
 from parity.evaluation.values import load
 
-PLANS = ("evaluation_id", "evaluation_profile", "profile_id")
+PLANS = ("evaluation_id", "evaluation_profile", "profile_id", "plan_id")
 RATES = ("success_rate", "pc_success", "mean_success", "overall_success_rate")
 _COUNTED = re.compile(r"\b\d+/\d+ = [01]\.\d+")
 
@@ -47,7 +47,7 @@ def _of_json(data: dict[str, Any]) -> str | None:
     if "verdict" in data:  # a report of parity
         return None
     if any(isinstance(data.get(k), str | dict) for k in PLANS):
-        return "plan of an evaluation" if "evaluation_id" in data else "profile of an evaluation"
+        return "profile of an evaluation" if "profile_id" in data else "plan of an evaluation"
     if isinstance(data.get("per_ep"), list) and "pretrained" in data:
         return "measurements of a reward model on recorded episodes"
     entries = [data, *(v for v in data.values() if isinstance(v, dict))]

@@ -64,11 +64,10 @@ def _starts(log: EvaluationLog) -> Counter[tuple[str, str]] | None:
 
 
 def _by_start(reference: EvaluationLog, candidate: EvaluationLog) -> Matched:
-    def key(e: Episode) -> tuple[str, str]:
-        return e.task, e.start or ""
-
-    theirs = sorted(candidate.episodes, key=key)
-    pairs = tuple(zip(sorted(reference.episodes, key=key), theirs, strict=True))
+    theirs: dict[tuple[str, str | None], list[Episode]] = {}
+    for e in candidate.episodes:
+        theirs.setdefault((e.task, e.start), []).append(e)
+    pairs = tuple((e, theirs[e.task, e.start].pop(0)) for e in reference.episodes)
     return Matched("start", pairs, (_told(f"{len(pairs)} pairs of episodes that began alike (seed or initial state)"),))
 
 

@@ -49,7 +49,7 @@ def test_wilson_is_scipys() -> None:
 
 @given(n=st.integers(1, 60), data=st.data())
 def test_tangos_limits_solve_the_score_equation(n: int, data: st.DataObject) -> None:
-    """At a limit the score test, with the nuisance found by maximizing the likelihood, is just at its critical value."""
+    """At a limit the score, with the nuisance found by maximizing the likelihood, is just at its critical value."""
     lost = data.draw(st.integers(0, n))
     gained = data.draw(st.integers(0, n - lost))
     pairs = Pairs(lost, gained, n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def lerobot_episodes(
         "avg_sum_reward": float(np.nanmean(sums)),
         "avg_max_reward": float(np.mean([float(s) for s in outcomes])),
         "pc_success": float(np.mean(outcomes) * 100),
-        "eval_s": 100.0 + len(path.name) + sum(outcomes),
+        "eval_s": _took(path),
         "eval_ep_s": 2.0,
     }
     return write(path, {"per_episode": rows, "aggregated": aggregated, "video_paths": []})
@@ -51,10 +52,15 @@ def lerobot_tasks(path: Path, tasks: Mapping[tuple[str, int], Outcomes]) -> Path
     for (group, _), done in tasks.items():
         groups.setdefault(group, []).extend(done)
     everything = [s for done in tasks.values() for s in done]
-    overall = {**_aggregates(everything), "eval_s": 50.0 + len(path.name), "eval_ep_s": 1.0}
+    overall = {**_aggregates(everything), "eval_s": _took(path), "eval_ep_s": 1.0}
     return write(
         path, {"per_task": per_task, "per_group": {g: _aggregates(s) for g, s in groups.items()}, "overall": overall}
     )
+
+
+def _took(path: Path) -> float:
+    """Return the seconds that an evaluation took: another number for every file, as it is in life."""
+    return 50.0 + zlib.crc32(path.name.encode()) / 2**24
 
 
 def _aggregates(done: Outcomes) -> dict[str, Any]:
