@@ -40,6 +40,7 @@ def pair_of_logs(reference: str, candidate: str, options: Mapping[str, Any]) -> 
         return None
     if logs[0] is None or logs[1] is None:
         one, other = (reference, candidate) if logs[0] is not None else (candidate, reference)
+        _readable(other)
         raise UsageError(
             f"{one} is the log of an evaluation, {other} is not",
             expected="two logs of evaluations, or two artifacts that run or record a policy",
@@ -49,12 +50,19 @@ def pair_of_logs(reference: str, candidate: str, options: Mapping[str, Any]) -> 
     return logs[0], logs[1]
 
 
+def _readable(path: str) -> None:
+    """Raise an `ArtifactError` that says what is wrong, where ``path`` is JSON that cannot be read: a log cut short."""
+    from parity.artifact import recognize
+    from parity.contract.text import load_json
+
+    artifact = recognize(path, foreign=True)
+    if artifact.kind == "json":
+        load_json(artifact.path)
+
+
 def _refuse(options: Mapping[str, Any], flags: Mapping[str, str], why: str) -> None:
-    given = [
-        flag
-        for key, flag in flags.items()
-        if options[key] not in (None, False) or (key == "paired" and options[key] is False)
-    ]
+    absent = {"layers": False}  # what an option is where it was not given
+    given = [flag for key, flag in flags.items() if options[key] is not absent.get(key)]
     if given:
         raise UsageError(f"{given[0]} {why}", remedy=f"leave {', '.join(given)} out")
 

@@ -13,6 +13,7 @@ are these, but for the quantile, which is of Student's t.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,9 +23,15 @@ from parity.evaluation.proportions import Interval
 
 Array = np.ndarray[Any, np.dtype[Any]]
 EXACT_PAIRS = 20  # sign flips of up to so many differences, 2^20, are all looked at
-DRAWS = 100_000
+DRAWS = 100_000  # fewer where a draw has very many numbers, see `_draws`
 RESAMPLES = 9_999
 _BLOCK = 1 << 22  # numbers held at once while drawing
+_NUMBERS = 1 << 28  # drawn at most: seconds, however many episodes there are
+
+
+def _draws(numbers: int) -> int:
+    """Return how many draws of so many numbers are made: 100,000 up to 2,684 episodes, at least 999."""
+    return max(999, min(DRAWS, _NUMBERS // numbers))
 
 
 def sign_flips(differences: Array, seed: int) -> tuple[float, bool]:
@@ -42,11 +49,11 @@ def sign_flips(differences: Array, seed: int) -> tuple[float, bool]:
         for d in moved:
             sums = np.concatenate([sums + d, sums - d])
         return float(np.mean(np.abs(sums) >= seen - room)), True
-    rng, hits, block = np.random.default_rng(seed), 0, max(1, _BLOCK // moved.size)
-    for first in range(0, DRAWS, block):
-        signs = rng.integers(0, 2, (min(block, DRAWS - first), moved.size), dtype=np.int8) * 2 - 1
+    rng, hits, block, draws = np.random.default_rng(seed), 0, max(1, _BLOCK // moved.size), _draws(moved.size)
+    for first in range(0, draws, block):
+        signs = rng.integers(0, 2, (min(block, draws - first), moved.size), dtype=np.int8) * 2 - 1
         hits += int(np.count_nonzero(np.abs(signs @ moved) >= seen - room))
-    return (1 + hits) / (1 + DRAWS), False
+    return (1 + hits) / (1 + draws), False
 
 
 def shuffles(strata: Sequence[tuple[Array, Array]], seed: int) -> float:
@@ -60,14 +67,15 @@ def shuffles(strata: Sequence[tuple[Array, Array]], seed: int) -> float:
     weights = weights / weights.sum()
     seen = abs(sum(w * (c.mean() - r.mean()) for w, (r, c) in zip(weights, strata, strict=True)))
     room = 1e-12 * max(float(np.abs(v).max()) for v, _, _ in parts)
-    block = max(1, _BLOCK // sum(v.size for v, _, _ in parts))
-    for first in range(0, DRAWS, block):
-        drawn = np.zeros(min(block, DRAWS - first))
+    size = sum(v.size for v, _, _ in parts)
+    block, draws = max(1, _BLOCK // size), _draws(size)
+    for first in range(0, draws, block):
+        drawn = np.zeros(min(block, draws - first))
         for w, (values, n, m) in zip(weights, parts, strict=True):
             mixed = rng.permuted(np.broadcast_to(values, (drawn.size, values.size)), axis=1)
             drawn += w * (mixed[:, n:].sum(1) / m - mixed[:, :n].sum(1) / n)
         hits += int(np.count_nonzero(np.abs(drawn) >= seen - room))
-    return (1 + hits) / (1 + DRAWS)
+    return (1 + hits) / (1 + draws)
 
 
 def bca(samples: Sequence[Array], alpha: float, seed: int) -> Interval | None:
@@ -81,7 +89,8 @@ def bca(samples: Sequence[Array], alpha: float, seed: int) -> Interval | None:
         means: list[Array] = [np.asarray(a.mean(axis=axis)) for a in args]
         return means[0] if len(means) == 1 else np.asarray(means[1] - means[0])
 
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of data that barely vary; the interval is then not finite
         found = bootstrap(
             tuple(samples),
             figure,

@@ -233,6 +233,14 @@ def tally_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,} {words.get(v, v)}" for v, n in counts.items() if n) or "nothing compared"
 
 
+def compared_words(report: Entry) -> str:
+    """Return how the comparisons ended, in words; where there are none but measures, how those did."""
+    comparisons, measures = report.get("comparisons") or [], report.get("measures") or []
+    if comparisons or not measures:
+        return tally_words(tally(comparisons))
+    return f"{len(measures):,} measure{'' if len(measures) == 1 else 's'}: {tally_words(tally(measures))}"
+
+
 @dataclass(frozen=True, slots=True)
 class Glance:
     """One candidate at a glance. ``worst`` is its worst comparison, None where it has none."""

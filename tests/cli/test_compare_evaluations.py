@@ -93,21 +93,21 @@ def test_a_log_against_a_policy_is_refused(logs: Path, capsys: pytest.CaptureFix
         assert "ref.json is the log of an evaluation, policy.onnx is not" in err
 
 
-@pytest.mark.parametrize("option", [["--layers"], ["--cases", "4"], ["--precision", "int8"], ["--inputs", "a.npz"]])
-def test_options_that_run_a_policy_are_refused(
-    logs: Path, capsys: pytest.CaptureFixture[str], option: list[str]
-) -> None:
-    code, _, err = said(capsys, "compare", "ref.json", "alike.json", *option)
+@pytest.mark.parametrize(
+    "option", [["--layers"], ["--cases", "4"], ["--precision", "int8"], ["--inputs", "a.npz"], ["--worst", "0"]]
+)
+def test_options_that_run_a_policy_are_refused(logs: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    code, _, err = said(capsys, "compare", "ref.json", "alike.json", *option.split())
     assert code == 2
-    assert option[0] in err
+    assert option.split()[0] in err
 
 
-@pytest.mark.parametrize("option", [["--margin", "0.1"], ["--paired"], ["--unpaired"], ["--success-at", "1"]])
-def test_options_of_logs_are_refused_for_policies(
-    logs: Path, capsys: pytest.CaptureFixture[str], option: list[str]
-) -> None:
+@pytest.mark.parametrize(
+    "option", [["--margin", "0.1"], ["--margin", "0"], ["--paired"], ["--unpaired"], ["--success-at", "1"]]
+)
+def test_options_of_logs_are_refused_for_policies(logs: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
     pair = [str(mlp(logs / f"{k}.onnx", doc=k)) for k in "ab"]
-    code, _, err = said(capsys, "compare", *pair, *option)
+    code, _, err = said(capsys, "compare", *pair, *option.split())
     assert code == 2
     assert "neither artifact is one" in err
 
@@ -120,6 +120,14 @@ def test_a_damaged_log_is_unreadable(logs: Path, capsys: pytest.CaptureFixture[s
     assert code == 2
     assert "per_episode[5].success: 'perhaps' is no outcome of an episode" in err
     assert said(capsys, "inspect", "bad.json")[0] == 2
+
+
+def test_a_log_that_is_cut_short_says_so(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (logs / "cut.json").write_text((logs / "ref.json").read_text()[:5000])
+    for pair in (("ref.json", "cut.json"), ("cut.json", "ref.json")):
+        code, _, err = said(capsys, "compare", *pair)
+        assert code == 2
+        assert "cut.json: not valid JSON in line" in err
 
 
 def test_a_plan_is_told_in_one_line(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
