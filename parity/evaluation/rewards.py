@@ -25,12 +25,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 EXACT_PAIRS = 20  # sign flips of up to so many differences, 2^20, are all looked at
 DRAWS = 100_000  # fewer where a draw has very many numbers, see `_draws`
 RESAMPLES = 9_999
+BCA_UP_TO = 2_000  # episodes: its jackknife costs their square, and of more the plain percentiles say the same
 _BLOCK = 1 << 22  # numbers held at once while drawing
-_NUMBERS = 1 << 28  # drawn at most: seconds, however many episodes there are
+_NUMBERS = 1 << 26  # drawn at most: a second or two, however many episodes there are
 
 
 def _draws(numbers: int) -> int:
-    """Return how many draws of so many numbers are made: 100,000 up to 2,684 episodes, at least 999."""
+    """Return how many draws of so many numbers are made: 100,000 up to 671 episodes, at least 999."""
     return max(999, min(DRAWS, _NUMBERS // numbers))
 
 
@@ -97,7 +98,7 @@ def bca(samples: Sequence[Array], alpha: float, seed: int) -> Interval | None:
             n_resamples=RESAMPLES,
             batch=max(1, _BLOCK // max(s.size for s in samples)),
             confidence_level=1 - alpha,
-            method="BCa",
+            method="BCa" if max(s.size for s in samples) <= BCA_UP_TO else "percentile",
             random_state=np.random.default_rng(seed),
         ).confidence_interval
     low, high = float(found.low), float(found.high)

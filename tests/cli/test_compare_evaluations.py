@@ -93,18 +93,14 @@ def test_a_log_against_a_policy_is_refused(logs: Path, capsys: pytest.CaptureFix
         assert "ref.json is the log of an evaluation, policy.onnx is not" in err
 
 
-@pytest.mark.parametrize(
-    "option", [["--layers"], ["--cases", "4"], ["--precision", "int8"], ["--inputs", "a.npz"], ["--worst", "0"]]
-)
+@pytest.mark.parametrize("option", ["--layers", "--cases 4", "--precision int8", "--inputs a.npz", "--worst 0"])
 def test_options_that_run_a_policy_are_refused(logs: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
     code, _, err = said(capsys, "compare", "ref.json", "alike.json", *option.split())
     assert code == 2
     assert option.split()[0] in err
 
 
-@pytest.mark.parametrize(
-    "option", [["--margin", "0.1"], ["--margin", "0"], ["--paired"], ["--unpaired"], ["--success-at", "1"]]
-)
+@pytest.mark.parametrize("option", ["--margin 0.1", "--margin 0", "--paired", "--unpaired", "--success-at 1"])
 def test_options_of_logs_are_refused_for_policies(logs: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
     pair = [str(mlp(logs / f"{k}.onnx", doc=k)) for k in "ab"]
     code, _, err = said(capsys, "compare", *pair, *option.split())
