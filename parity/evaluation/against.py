@@ -6,8 +6,8 @@ The effect decides, the p-value goes with it. With ``margin`` the drop that is a
 - PASS: the whole interval lies above −margin (non-inferiority), and no task of several fails by itself.
 - NOT_JUDGED: neither; how many episodes would tell is said.
 
-Under equal success probabilities a FAIL is as rare as ``alpha``: it needs the exact test, over all tasks or, adjusted
-by Holm's method for their number, of one task.
+Under equal success probabilities a FAIL is no more frequent than ``alpha``: it needs the exact test, over all tasks
+(on its lower side: ``alpha``/2) or, adjusted by Holm's method for their number, of one task (``alpha``/2 again).
 """
 
 from __future__ import annotations

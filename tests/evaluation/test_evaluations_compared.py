@@ -63,7 +63,7 @@ def test_pairs_of_equal_policies_rarely_fail(rate: float, margin: float) -> None
         for c in range(17 - b)
         if verdict_of_pairs(b, c, 16, margin) is Verdict.FAIL
     )
-    assert fails <= 0.05
+    assert fails <= 0.025
 
 
 @settings(max_examples=25, deadline=None)
@@ -77,7 +77,7 @@ def test_independent_episodes_of_equal_policies_rarely_fail(p: float, margin: fl
         for b in range(16)
         if verdict_of_counts(a, b, 15, margin) is Verdict.FAIL
     )
-    assert fails <= 0.05
+    assert fails <= 0.025
 
 
 def test_ten_tasks_of_equal_policies_rarely_fail() -> None:
