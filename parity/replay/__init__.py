@@ -1,0 +1,1 @@
+"""Recorded data through reference and candidates as policies: raw observations in, physical actions out."""

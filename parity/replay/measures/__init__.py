@@ -1,0 +1,1 @@
+"""What is measured of replayed actions, one file each."""
