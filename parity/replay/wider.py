@@ -17,7 +17,8 @@ DEVIATIONS = 3.0  # a range of mean and standard deviation goes this far on both
 class Wider:
     """A range of one feature, element by element, ``(E,)``.
 
-    ``visited``: by the dataset's own frames; ``hard``: nothing lies outside, by its maker's word.
+    ``visited``: by the dataset's own frames; ``hard``: nothing lies outside, by its maker's word; ``spread``: a guess
+    from a mean and a standard deviation, which a few outliers make wide.
     """
 
     low: Array
@@ -26,6 +27,7 @@ class Wider:
     source: str
     visited: bool = False
     hard: bool = False
+    spread: bool = False
 
 
 def wider_ranges(extent: Extent, context: Context) -> tuple[Wider, ...]:
@@ -62,7 +64,7 @@ def _made_for(given: Range, size: int) -> Wider | None:
     if given.kind == "quantiles":
         return Wider(first, second, "usual (1 % to 99 %)", given.source)
     low, high = first - DEVIATIONS * second, first + DEVIATIONS * second
-    return Wider(low, high, f"usual (mean ± {DEVIATIONS:.0f} std)", given.source)
+    return Wider(low, high, f"usual (mean ± {DEVIATIONS:.0f} std)", given.source, spread=True)
 
 
 def share(extent: Extent, wider: Wider) -> Array:

@@ -86,6 +86,8 @@ def test_ranges_of_every_kind_are_held_against(kind: str, first: float, second: 
     judged = judge(shard({STATE: ramp(-0.5, 0.5)[:, None]}), ranges=allowed([first], [second], kind))
     assert judged.rows[0].value == pytest.approx(share)
     assert "usual" in judged.rows[0].reason
+    severities = {f.severity for f in judged.findings if f.code == "REPLAY081"}
+    assert severities == ({"info"} if kind == "mean_std" else set())  # a spread is no claim about extremes
 
 
 def test_a_range_of_another_width_is_not_used() -> None:

@@ -82,7 +82,7 @@ def _little(extent: Extent, wider: Wider, context: Context) -> Finding | None:
     more = f"; and {len(few) - NAMED} more" if len(few) > NAMED else ""
     return Finding(
         VISITED if wider.visited else ALLOWED,
-        "warning" if wider.visited or shares[worst] < LITTLE else "info",
+        "warning" if wider.visited or (shares[worst] < LITTLE and not wider.spread) else "info",
         _shown_only(extent, wider, worst, context) + ".",
         where=element(extent, worst, context),
         detail=f"Likewise: {detail}{more}." if detail else "",
