@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
 from parity.artifact import Artifact, recognize
 from parity.dataset.model import Dataset
-from parity.errors import ArtifactError, UsageError
+from parity.errors import ArtifactError
+from parity.plugins import ranked
 
 
 class DatasetReader(Protocol):
@@ -41,26 +40,13 @@ class DatasetReader(Protocol):
         ...
 
 
-@cache
 def readers() -> tuple[DatasetReader, ...]:
     """Return all registered readers, in the order in which they are asked.
 
     Raises:
         UsageError: one of them cannot be loaded.
     """
-    points = sorted(entry_points(group="parity.datasets"), key=lambda p: p.name)
-    return tuple(sorted((_load(p) for p in points), key=lambda r: r.rank))
-
-
-def _load(point: EntryPoint) -> DatasetReader:
-    try:
-        reader: DatasetReader = point.load()
-    except Exception as e:  # whatever a third party's module does when it is imported
-        raise UsageError(
-            f"the dataset reader {point.name!r} ({point.value}) cannot be loaded: {type(e).__name__}: {e}",
-            remedy="mend or uninstall the package that brings it",
-        ) from e
-    return reader
+    return ranked("parity.datasets", "dataset reader")
 
 
 def open_dataset(path: str | Path | Artifact, columns: Mapping[str, str] | None = None) -> Dataset:
