@@ -135,6 +135,23 @@ def test_a_dataset_is_held_against_what_is_stored(release: Path) -> None:
     assert judged(release)[0] == 1
 
 
+@pytest.mark.parametrize("sources", ["", 'sources = ["trained.json"]', 'sources = ["trained.json", "both.json"]'])
+def test_a_dataset_that_holds_nothing_of_a_source_is_not_judged(release: Path, sources: str) -> None:
+    """No source at all, one of another robot, one of another robot that agrees with one of this robot."""
+    pytest.importorskip("pyarrow")
+    data = episodes([200, 150], seed=2)
+    write_v2(release / "data", data, version="v2.0")
+    rows = {n: np.concatenate([e[k] for e in data]).astype(float) for n, k in NAMES.items()}
+    norm_stats(release / "trained.json", torque=ACTION)
+    norm_stats(release / "both.json", torque=ACTION, **rows)
+    toml(release, {"ort": "right.onnx"}, more=f'\n[stats]\n{sources}\ndataset = "data"\n')
+    code, report = judged(release)
+    assert (code, report["verdict"]) == (3, "NOT_JUDGED")
+    assert all(c["verdict"] == "PASS" for c in report["comparisons"])
+    assert {f["code"] for f in report["findings"] if f["severity"] == "error"} == {"GATE015"}
+    assert judged(release, "--from", str(release / "out" / "report.json"))[0] == 3
+
+
 def test_the_same_release_gives_the_same_report(release: Path) -> None:
     norm_stats(release / "deployed/norm_stats.json", state=STATE * 2, actions=ACTION)
     first, second = judged(release)[1], judged(release)[1]
