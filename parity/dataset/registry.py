@@ -53,14 +53,29 @@ def open_dataset(path: str | Path | Artifact, columns: Mapping[str, str] | None 
     """Return the dataset at ``path``, its index checked against its files; see `DatasetReader.open`.
 
     Raises:
-        ArtifactError: it cannot be read, or no reader knows the format.
+        ArtifactError: it cannot be read, holds no frame, or no reader knows the format.
         UsageError: ``columns`` do not fit, or a package is missing that reads it.
     """
     artifact = path if isinstance(path, Artifact) else recognize(path)
     for reader in readers():
         if reader.matches(artifact):
-            return reader.open(artifact, columns)
+            return _with_frames(reader.open(artifact, columns))
     raise ArtifactError(
         f"{artifact.path}: recognized as {artifact.kind}, in which no dataset was found",
         expected="a LeRobot dataset (a folder with meta/info.json) of v2.0, v2.1 or v3.0, an .npz or HDF5 of arrays",
     )
+
+
+def _with_frames(dataset: Dataset) -> Dataset:
+    """Return the dataset, whatever its format: one without a frame says nothing, and nothing agrees with it.
+
+    Raises:
+        ArtifactError: it has no frames.
+    """
+    if dataset.episodes.frames == 0:
+        raise ArtifactError(
+            f"{dataset.path}: its {len(dataset.episodes)} episodes hold no frames",
+            expected="at least one",
+            remedy="record it, or fetch it, again",
+        )
+    return dataset
