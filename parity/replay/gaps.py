@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 PHASES = 10  # of the length of an episode
-STRETCH = 1 << 16  # elements that are worked on at once, so that they stay in the processor's cache
+STRETCH = 1 << 15  # elements that are worked on at once, so that they stay in the processor's cache
 COUNTED = ("nan", "nan_reference", "inf", "inf_both")  # elements that are not finite on both sides
+HIGHEST = ("step_highest", "start_highest")  # of them, too, the larger one is that of both
 NOWHERE = np.full(5, -1, np.int64)
 
 
@@ -32,19 +33,28 @@ class _Sums:
     square: Array = field(init=False)  # of Δ, (N, D)
     highest: Array = field(init=False)  # |Δ|, (N, D)
     kept: dict[str, Array] = field(init=False)
+    scratch: tuple[Array, Array] = field(init=False)  # of a stretch: new memory for each costs more than the sums
     hole: Array = field(init=False)  # row, episode, frame, step, dimension of the first mismatch; -1
+
+    @property
+    def rows(self) -> int:
+        """How many frames a stretch has."""
+        return min(max(1, self.frames), max(1, STRETCH // max(1, self.steps * self.width)))
 
     def __post_init__(self) -> None:
         by_frame, by_step, by_dimension = (self.frames, self.width), (self.steps, self.width), (self.width,)
         self.count = np.full(by_frame, self.steps, np.int64)
         self.total, self.square, self.highest = np.zeros(by_frame), np.zeros(by_frame), np.zeros(by_frame)
         self.hole = NOWHERE
+        stretch = (self.rows, self.steps, self.width)
+        self.scratch = (np.empty(stretch), np.empty(stretch))
         whole = {name: np.zeros(by_dimension, np.int64) for name in COUNTED}
         self.kept = {
             "absolute": np.zeros(by_dimension),
             "square_reference": np.zeros(by_dimension),
             "step_count": np.zeros(by_step, np.int64),
             "step_square": np.zeros(by_step),
+            "step_highest": np.zeros(by_step),
             "histogram": np.zeros((self.width, bins.BINS), np.int64),
             **whole,
         }
@@ -54,17 +64,17 @@ def gaps_of(played: Played) -> State:
     """Return what is kept of a shard.
 
     By name, with D dimensions, H steps, B blocks of episodes: ``frames`` (); ``count``, ``total``, ``square`` (B, D),
-    of Δ where both sides are finite; ``absolute``, ``square_reference`` (D,); ``step_count``, ``step_square`` (H, D);
+    of Δ where both sides are finite; ``absolute``, ``square_reference`` (D,); ``step_count``, ``step_square``,
+    ``step_highest`` (H, D); ``start_count``, ``start_highest`` (D,), of frame 0 of each episode;
     ``phase_count``, ``phase_square`` (10, D); ``histogram`` (D, BINS) of |Δ|; ``nan`` (on either side),
     ``nan_reference``, ``inf``, ``inf_both`` (of one sign) (D,); ``hole`` (5,), where the first of them is; and the
     worst frames, see `parity.replay.worst`.
     """
     frames, steps, width = played.reference.shape
     sums = _Sums(frames, steps, width)
-    rows = max(1, STRETCH // max(1, steps * width))
     with np.errstate(all="ignore"):  # NaN, infinity and overflow are what is being measured
-        for start in range(0, frames, rows):
-            _stretch(sums, played, slice(start, start + rows))
+        for start in range(0, frames, sums.rows):
+            _stretch(sums, played, slice(start, min(frames, start + sums.rows)))
     held = {**worst.worst_of(played, sums.highest), "hole": sums.hole}
     return {"frames": np.asarray(frames, np.int64), **_grouped(sums, played.at), **sums.kept, **held}
 
@@ -72,28 +82,32 @@ def gaps_of(played: Played) -> State:
 def joined(earlier: State, later: State) -> State:
     """Return what is kept of both."""
     apart = {**worst.joined(earlier, later), "hole": _first(earlier["hole"], later["hole"])}
+    apart |= {name: np.maximum(earlier[name], later[name]) for name in HIGHEST}
     rest = [{name: array for name, array in state.items() if name not in apart} for state in (earlier, later)]
     return {**added(*rest), **apart}
 
 
 def _stretch(sums: _Sums, played: Played, span: slice) -> None:
     reference, candidate = played.reference[span], played.candidate[span]
-    gap = np.subtract(candidate, reference, dtype=np.float64)
+    gap, size = (s[: len(reference)] for s in sums.scratch)
+    np.subtract(candidate, reference, out=gap)
     holes: Array | None = None
     if not np.isfinite(gap.sum()):
         good = np.isfinite(gap)
         if not good.all():
             holes = ~good
-            gap, reference = np.where(good, gap, 0.0), np.where(good, reference, 0.0)
+            gap[holes], reference = 0.0, np.where(good, reference, 0.0)
             _holes(sums, played, span, holes)
     kept = sums.kept
-    size = np.abs(gap)
+    np.abs(gap, out=size)
     sums.total[span] = _folded(np.add, gap)
     sums.square[span] = np.einsum("nhd,nhd->nd", gap, gap)
     sums.highest[span] = _folded(np.maximum, size)
     kept["absolute"] += size.sum(axis=0).sum(axis=0)
     kept["square_reference"] += np.einsum("nhd,nhd->hd", reference, reference).sum(axis=0)
     kept["step_square"] += np.einsum("nhd,nhd->hd", gap, gap)
+    if size.size:
+        np.maximum(kept["step_highest"], size.max(axis=0), out=kept["step_highest"])
     kept["step_count"] += len(gap) if holes is None else (~holes).sum(axis=0)
     kept["histogram"] += bins.counted(size, holes)
 
@@ -138,17 +152,21 @@ def phase_of(at: Frames) -> Array:
 
 
 def grouped(values: Array, group: Array, groups: int) -> Array:
-    """Return the sums of ``(N, D)`` over the frames of each group, ``(groups, D)``; exact for integers below 2⁵³."""
-    width = values.shape[1]
-    keys = (np.asarray(group, np.int64)[:, None] * width + np.arange(width)).ravel()
-    sums = np.bincount(keys, weights=values.ravel(), minlength=groups * width).reshape(groups, width)
-    return np.asarray(sums.astype(values.dtype))
+    """Return the sums of ``(N, D)`` over the frames of each group, ``(groups, D)``; fast where these lie together."""
+    sums = np.zeros((groups, values.shape[1]), values.dtype)
+    if len(values):
+        starts = np.concatenate([[0], np.flatnonzero(group[1:] != group[:-1]) + 1])
+        np.add.at(sums, group[starts], np.add.reduceat(values, starts, axis=0))
+    return sums
 
 
 def _grouped(sums: _Sums, at: Frames) -> dict[str, Array]:
     block, phase = block_of(at.episode), phase_of(at)
     parts = {"count": sums.count, "total": sums.total, "square": sums.square}
+    start = np.asarray(at.frame) == 0
     return {
+        "start_count": (sums.count[start] == sums.steps).sum(axis=0),
+        "start_highest": sums.highest[start].max(axis=0, initial=0.0),
         **{name: grouped(values, block, BLOCKS) for name, values in parts.items()},
         "phase_count": grouped(sums.count, phase, PHASES),
         "phase_square": grouped(sums.square, phase, PHASES),

@@ -14,6 +14,7 @@ from parity.compare.budget import INT8_DIMENSION, INT8_FAINT, INT8_RMS_RATIO, rm
 from parity.replay import bins, gaps
 from parity.replay.limits import IN_UNITS
 from parity.replay.model import Context, Judged, Played, Row, State
+from parity.replay.onset import onsets
 from parity.replay.summary import Summary, exhibits, summary
 from parity.replay.telling import amount, dimension, place, plain
 
@@ -47,7 +48,7 @@ class Paired:
         rows += _int8(state, context, figures) if judged_by_rms else budget
         if all(r.name in ("nan", "inf") for r in rows):
             rows.append(Row("max_abs", None, "NOT_JUDGED", n=int(figures.count.sum()), reason=_silent(context)))
-        return Judged(tuple(rows), shown=shown)
+        return Judged(tuple(rows), tuple(onsets(state, context, figures)), shown)
 
 
 def _verdict(good: bool) -> Literal["PASS", "FAIL"]:
