@@ -105,7 +105,7 @@ def _worse(state: State, context: Context, errors: _Errors, lower: Array) -> lis
     """
     allowed = WORSE * errors.reference
     if not context.sampled:
-        rms = np.sqrt(state["reference_square"] / np.maximum(errors.count, 1))
+        rms = np.sqrt(state["recorded_square"].sum(axis=0) / np.maximum(errors.count, 1))
         limits = np.asarray(context.limits, np.float64)
         limit = np.where(np.isfinite(limits), limits, INT8_RMS_RATIO * rms)
         allowed = np.maximum(allowed, 2 * limit * np.sqrt(errors.reference))
