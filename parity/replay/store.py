@@ -121,7 +121,7 @@ def _encoded(done: Done) -> dict[str, Any]:
 
 
 def _decoded(path: Path) -> Done:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         told = json.loads(str(file["names"]))
         states: dict[tuple[str, ...], dict[str, Any]] = {tuple(o): {} for o in told["owners"]}
         for i, name in enumerate(told["arrays"]):

@@ -14,7 +14,7 @@ import numpy as np
 
 from parity.compare.budget import INT8_RMS_RATIO
 from parity.finding import Finding
-from parity.replay.measure import added
+from parity.replay.measure import Gates, added
 from parity.replay.model import Context, Judged, Played, State
 from parity.replay.recorded_error import SQUARES, recorded_error_of
 from parity.replay.resample import lower_bounds
@@ -51,7 +51,7 @@ class OpenLoop:
 
     name = "open_loop"
     rank = 20
-    gates = False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         """Return sums of squared errors; see `parity.replay.recorded_error.recorded_error_of`."""

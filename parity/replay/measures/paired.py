@@ -13,6 +13,7 @@ import numpy as np
 from parity.compare.budget import INT8_DIMENSION, INT8_FAINT, INT8_RMS_RATIO, rms_ratio
 from parity.replay import bins, gaps
 from parity.replay.limits import IN_UNITS
+from parity.replay.measure import Gates
 from parity.replay.model import Context, Judged, Played, Row, State
 from parity.replay.onset import onsets
 from parity.replay.summary import Summary, exhibits, summary
@@ -24,7 +25,7 @@ class Paired:
 
     name = "error"
     rank = 10
-    gates = True
+    gates: Gates = "single"
 
     def observe(self, played: Played) -> State:
         """Return sums, counts, a histogram and the worst frames of Δ; see `parity.replay.gaps.gaps_of`."""
