@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 PHASES = 10  # of the length of an episode
 STRETCH = 1 << 15  # elements that are worked on at once, so that they stay in the processor's cache
 COUNTED = ("nan", "nan_reference", "inf", "inf_both")  # elements that are not finite on both sides
-HIGHEST = ("step_highest", "start_highest")  # of them, too, the larger one is that of both
 NOWHERE = np.full(5, -1, np.int64)
 
 
@@ -54,7 +53,6 @@ class _Sums:
             "square_reference": np.zeros(by_dimension),
             "step_count": np.zeros(by_step, np.int64),
             "step_square": np.zeros(by_step),
-            "step_highest": np.zeros(by_step),
             "histogram": np.zeros((self.width, bins.BINS), np.int64),
             **whole,
         }
@@ -64,8 +62,7 @@ def gaps_of(played: Played) -> State:
     """Return what is kept of a shard.
 
     By name, with D dimensions, H steps, B blocks of episodes: ``frames`` (); ``count``, ``total``, ``square`` (B, D),
-    of Δ where both sides are finite; ``absolute``, ``square_reference`` (D,); ``step_count``, ``step_square``,
-    ``step_highest`` (H, D); ``start_count``, ``start_highest`` (D,), of frame 0 of each episode;
+    of Δ where both sides are finite; ``absolute``, ``square_reference`` (D,); ``step_count``, ``step_square`` (H, D);
     ``phase_count``, ``phase_square`` (10, D); ``histogram`` (D, BINS) of |Δ|; ``nan`` (on either side),
     ``nan_reference``, ``inf``, ``inf_both`` (of one sign) (D,); ``hole`` (5,), where the first of them is; and the
     worst frames, see `parity.replay.worst`.
@@ -82,7 +79,6 @@ def gaps_of(played: Played) -> State:
 def joined(earlier: State, later: State) -> State:
     """Return what is kept of both."""
     apart = {**worst.joined(earlier, later), "hole": _first(earlier["hole"], later["hole"])}
-    apart |= {name: np.maximum(earlier[name], later[name]) for name in HIGHEST}
     rest = [{name: array for name, array in state.items() if name not in apart} for state in (earlier, later)]
     return {**added(*rest), **apart}
 
@@ -106,8 +102,6 @@ def _stretch(sums: _Sums, played: Played, span: slice) -> None:
     kept["absolute"] += size.sum(axis=0).sum(axis=0)
     kept["square_reference"] += np.einsum("nhd,nhd->hd", reference, reference).sum(axis=0)
     kept["step_square"] += np.einsum("nhd,nhd->hd", gap, gap)
-    if size.size:
-        np.maximum(kept["step_highest"], size.max(axis=0), out=kept["step_highest"])
     kept["step_count"] += len(gap) if holes is None else (~holes).sum(axis=0)
     kept["histogram"] += bins.counted(size, holes)
 
@@ -163,10 +157,7 @@ def grouped(values: Array, group: Array, groups: int) -> Array:
 def _grouped(sums: _Sums, at: Frames) -> dict[str, Array]:
     block, phase = block_of(at.episode), phase_of(at)
     parts = {"count": sums.count, "total": sums.total, "square": sums.square}
-    start = np.asarray(at.frame) == 0
     return {
-        "start_count": (sums.count[start] == sums.steps).sum(axis=0),
-        "start_highest": sums.highest[start].max(axis=0, initial=0.0),
         **{name: grouped(values, block, BLOCKS) for name, values in parts.items()},
         "phase_count": grouped(sums.count, phase, PHASES),
         "phase_square": grouped(sums.square, phase, PHASES),

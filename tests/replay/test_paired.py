@@ -245,42 +245,6 @@ def test_sampled_actions_are_shown_and_not_judged() -> None:
     assert found.shown["error"][0]["rmse"] == pytest.approx(0.5, rel=0.1)
 
 
-def test_an_error_that_begins_behind_the_first_frame_is_what_is_kept_between_calls() -> None:
-    reference = actions()
-    candidate = rounded(reference)
-    for side in candidate:
-        side[1:, :, 2] *= 0.9
-    found = judged(reference, candidate)
-    assert [(f.code, f.severity) for f in found.findings] == [("REPLAY004", "warning")]
-    assert "action[2] (wrist)" in found.findings[0].title
-    assert found.findings[0].evidence["dimensions"] == [2]
-    assert found.findings[0].evidence["first_frames"] == EPISODES
-    assert ("max_abs", 2) in failed(found)
-
-
-def test_an_error_that_begins_behind_the_first_step_is_in_how_a_chunk_is_put_together() -> None:
-    reference = actions()
-    candidate = rounded(reference)
-    for side in candidate:
-        side[:, 2:, 1] += 0.2
-    found = judged(reference, candidate)
-    assert [(f.code, f.severity) for f in found.findings] == [("REPLAY005", "warning")]
-    assert "action[1] (elbow)" in found.findings[0].title
-    assert "from step 2 on: up to 0.2 rad" in found.findings[0].title
-
-
-@pytest.mark.parametrize("where", ["everywhere", "one frame"])
-def test_an_error_that_is_there_at_once_or_once_tells_nothing_of_where_it_begins(where: str) -> None:
-    reference = actions()
-    candidate = rounded(reference)
-    for side in candidate if where == "everywhere" else candidate[:1]:
-        side[np.s_[:] if where == "everywhere" else np.s_[5:6], 1:] += 1e-4
-        side[:, 0] += 1e-4 if where == "everywhere" else 0
-    found = judged(reference, candidate)
-    assert any(name == "max_abs" for name, _ in failed(found))
-    assert not found.findings
-
-
 def test_shards_in_any_order_are_the_whole() -> None:
     reference = actions(episodes=12)
     candidate = rounded(reference, size=0.01)
