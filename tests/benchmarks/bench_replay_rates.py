@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from replay_policies import Conversion, conversions, judged_conversion
+from corpus_index import corpus_dir, corpus_index
+from faults import to_float16
+from replay_policies import Conversion, conversions, demonstrations, judged_conversion
 
 POLICIES = 200
 FOUND = 0.95  # of trials
@@ -24,7 +29,38 @@ def measure() -> list[dict[str, str]]:
         for seed in range(POLICIES):
             for made in conversions(seed):
                 by_kind[made.kind].append((seed, made, *judged_conversion(made)))
+        for seed, made in enumerate(_of_the_corpus()):
+            by_kind[made.kind].append((seed, made, *judged_conversion(made)))
     return [_row(kind, found) for kind, found in by_kind.items()]
+
+
+def _of_the_corpus() -> Iterator[Conversion]:
+    """Yield the exported policies of the corpus, which robots ran, converted to float16."""
+    for entry in (e for e in corpus_index() if e["kind"] == "pair"):
+        with tempfile.TemporaryDirectory() as work:
+            source = corpus_dir() / "pairs" / entry["id"] / "policy.onnx"
+            sides = [_replayed(source), _replayed(to_float16(source, Path(work) / "half.onnx"))]
+        yield Conversion("float16, corpus", "float16", *sides, np.zeros((1, 1, sides[0].shape[-1])))
+
+
+def _replayed(path: Path) -> np.ndarray[Any, Any]:
+    """Return a policy's actions on smooth observations, ``(10, 30, 1, D)``."""
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(4)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    fed = {}
+    for tensor in session.get_inputs():
+        shape = [d if isinstance(d, int) else 1 for d in tensor.shape]
+        smooth = demonstrations(rng, 10, 30, int(np.prod(shape))).reshape(300, *shape)
+        fed[tensor.name] = (
+            2 * smooth.astype(np.float32) if "float" in tensor.type else np.zeros((300, *shape), np.int64)
+        )
+    actions = [session.run(None, {n: a[i] for n, a in fed.items()})[0] for i in range(300)]
+    return np.asarray(actions, np.float64).reshape(10, 30, 1, -1)
 
 
 def _row(kind: str, found: list[tuple[int, Conversion, dict[Any, Any], Any]]) -> dict[str, str]:
