@@ -173,10 +173,10 @@ def _range(told: Mapping[str, Any]) -> Range:
     return Range(told["kind"], source=told["source"], **flat)
 
 
-def _budget(budget: Budget | None) -> dict[str, float]:
+def _budget(budget: Budget | None) -> dict[str, Any]:
     if budget is None:
         return {}
-    wanted = {k: getattr(budget, k) for k in ("mean_abs", "rmse", "p99_abs")}
+    wanted = {k: getattr(budget, k) for k in ("max_abs", "mean_abs", "rmse", "p99_abs", "allow_nan")}
     return {k: v for k, v in wanted.items() if v is not None}
 
 
