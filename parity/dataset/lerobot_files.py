@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parity.dataset.arrow_values import Column
 from parity.dataset.faults import SHOWN, Fault, error_of, findings_of
 from parity.dataset.lerobot_info import INFO, Info
 from parity.dataset.model import Dataset, Episodes, Feature
-from parity.dataset.parquet import KEPT_FOOTERS, Column, Footer, Footers, ParquetRows, stored
+from parity.dataset.parquet import KEPT_FOOTERS, Footer, Footers, ParquetRows, stored
 from parity.errors import ArtifactError
 from parity.finding import Finding
 

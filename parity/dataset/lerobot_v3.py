@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from parity.artifact import Artifact
+from parity.dataset.arrow_values import arrow, one_line
 from parity.dataset.faults import CORRUPT, MISSING, Fault, empty_metadata, error_of, look
 from parity.dataset.lerobot_files import DataFile, assemble
 from parity.dataset.lerobot_info import fill, is_dataset, read_info, root_of, version_of
 from parity.dataset.lerobot_v2 import task_names
 from parity.dataset.model import Dataset
-from parity.dataset.parquet import arrow, one_line
 from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding
 
