@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 KEPT_FOOTERS = 1024  # that are kept for reading; with more files each is parsed again
-_CHANGED = "it changed while it was read: read it again when nothing writes to it"
+CHANGED = "it changed while it was read: read it again when nothing writes to it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,18 @@ class ParquetRows:
         """Yield rows ``start:stop`` of the features; see `Source.rows`. Rows of small files come together."""
         wanted = [self.features[name] for name in names]
         at_once = block_rows(wanted)
-        yield from gathered(self._pieces(wanted, start, stop, at_once), at_once)
+        pieces = (
+            {f.name: as_array(batch.column(f.name), f, path) for f in wanted}
+            for path, batch in self.batches(names, start, stop, at_once)
+        )
+        yield from gathered(pieces, at_once)
 
-    def _pieces(self, wanted: Sequence[Feature], start: int, stop: int, at_once: int) -> Iterator[Mapping[str, Array]]:
+    def batches(self, names: Sequence[str], start: int, stop: int, at_once: int) -> Iterator[tuple[Path, Any]]:
+        """Yield rows ``start:stop`` of columns as arrow batches of at most ``at_once`` rows, each with its file.
+
+        Raises:
+            ArtifactError: a file is damaged, or not what it was when it was opened.
+        """
         upto = np.cumsum(self.rows_of)
         first = int(np.searchsorted(upto, start, side="right"))
         for i in range(first, len(self.files)):
@@ -89,12 +98,13 @@ class ParquetRows:
             if begin >= stop:
                 return
             low, high = max(start - begin, 0), min(stop - begin, self.rows_of[i])
-            yield from _file_rows(self.files[i], self.footers.get(i), wanted, low, high, at_once)
+            for batch in _file_batches(self.files[i], self.footers.get(i), names, low, high, at_once):
+                yield self.files[i], batch
 
 
-def _file_rows(
-    path: Path, footer: Footer | None, features: Sequence[Feature], start: int, stop: int, at_once: int
-) -> Iterator[Mapping[str, Array]]:
+def _file_batches(
+    path: Path, footer: Footer | None, names: Sequence[str], start: int, stop: int, at_once: int
+) -> Iterator[Any]:
     """Yield rows ``start:stop`` of one file, ``at_once`` of them."""
     pa = arrow()
     at = 0
@@ -102,17 +112,17 @@ def _file_rows(
         with pa.OSFile(str(path)) as raw:
             file = pa.parquet.ParquetFile(raw, metadata=footer.meta if footer else None)
             groups, at = _groups(file.metadata, start, stop)
-            for batch in _batches(file, groups, features, at_once):
+            for batch in _batches(file, groups, names, at_once):
                 low, high = max(start - at, 0), min(stop - at, batch.num_rows)
                 at += batch.num_rows
                 if low < high:
-                    yield {f.name: as_array(batch.column(f.name), f, path)[low:high] for f in features}
+                    yield batch.slice(low, high - low)
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: the file is gone since the dataset was opened", remedy=_CHANGED) from None
+        raise ArtifactError(f"{path}: the file is gone since the dataset was opened", remedy=CHANGED) from None
     except (pa.ArrowException, OSError, ValueError, KeyError) as e:
         raise error_of(path, Fault(CORRUPT, one_line(e))) from None
     if at < stop:
-        raise ArtifactError(f"{path}: {at} rows were read", expected=f"{stop} rows", remedy=_CHANGED)
+        raise ArtifactError(f"{path}: {at} rows were read", expected=f"{stop} rows", remedy=CHANGED)
 
 
 def _groups(meta: Any, start: int, stop: int) -> tuple[list[int], int]:
@@ -128,10 +138,9 @@ def _groups(meta: Any, start: int, stop: int) -> tuple[list[int], int]:
     return groups, first
 
 
-def _batches(file: Any, groups: list[int], features: Sequence[Feature], at_once: int) -> Iterator[Any]:
+def _batches(file: Any, groups: list[int], names: Sequence[str], at_once: int) -> Iterator[Any]:
     if groups:
-        columns = [f.name for f in features]
-        yield from file.iter_batches(at_once, row_groups=groups, columns=columns, use_threads=False)
+        yield from file.iter_batches(at_once, row_groups=groups, columns=list(names), use_threads=False)
 
 
 def stored(feature: Feature, footer: Footer) -> Feature:
