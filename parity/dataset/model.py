@@ -186,6 +186,13 @@ class Dataset:
         """The features that are kept as arrays."""
         return tuple(f.name for f in self.features.values() if f.storage == "array")
 
+    def as_read(self, name: str) -> Feature:
+        """Return a feature as `blocks` gives it: pictures as ``(H, W, 3)``, uint8, however they are kept."""
+        feature = self.features[name]
+        if feature.storage == "array" or name not in self.pictures:
+            return feature
+        return Feature(name, self.pictures[name].shape, "uint8")
+
     def blocks(self, names: Sequence[str] | None = None, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Yield rows ``start:stop`` (default all) of some features (default all arrays) in memory that stays the same.
 
@@ -233,8 +240,8 @@ class Dataset:
         if not shown:
             return self.source.rows(names, start, stop)
         arrays = [n for n in names if n not in shown]
-        kinds = [Feature(n, p.shape, "uint8") for n, p in shown.items()] + [self.features[n] for n in arrays]
-        return with_pictures(self.source, arrays, shown, start, stop, block_rows(kinds))
+        at_once = block_rows([self.as_read(n) for n in names])
+        return with_pictures(self.source, arrays, shown, start, stop, at_once)
 
     def _between(self, names: Sequence[str] | None, start: int, stop: int) -> dict[str, Array]:
         blocks = list(self._rows(self._wanted(names), start, stop))

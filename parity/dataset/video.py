@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parity.dataset.faults import CORRUPT, Fault, error_of
+from parity.dataset.faults import CORRUPT, MISSING, Fault, error_of
 from parity.dataset.mp4 import EXPECTED
 from parity.errors import ArtifactError, UsageError
 
@@ -129,6 +129,6 @@ def _decoded(path: Path, start: float) -> Iterator[tuple[float, Any]]:
                 if frame.pts is not None:
                     yield frame.pts * base, frame
     except FileNotFoundError:
-        raise error_of(path, Fault("DATA001", expected=EXPECTED)) from None
+        raise error_of(path, Fault(MISSING, expected=EXPECTED)) from None
     except (av.FFmpegError, OSError, ValueError, IndexError) as e:
         raise error_of(path, Fault(CORRUPT, " ".join(str(e).split())[:200], EXPECTED)) from None
