@@ -86,7 +86,7 @@ def _saved(folder: Path) -> list[Path]:
     said = load_json(folder / STATE)
     listed = said.get("_data_files") if isinstance(said, dict) else None
     names = [f.get("filename") for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
-    if not names or any(not isinstance(n, str) or Path(n).name != n or "\0" in n for n in names):
+    if not names or any(not isinstance(n, str) or not n or Path(n).name != n or "\0" in n for n in names):
         raise ArtifactError(
             f"{folder / STATE}: it does not list the files of the table",
             expected="_data_files, each with the name of a file beside it",

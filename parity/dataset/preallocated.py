@@ -48,17 +48,15 @@ class _Reader:
         path = artifact.path
         with opened_file(path) as file:
             found = dict(arrays_of(path, file, "", 0))
+            if not any(array.id.get_storage_size() for array in found.values()):
+                raise _nothing(path, max(len(array) for array in found.values()))
             stored = {name: checked(path, array) for name, array in found.items()}
             arrays = {name: s for name, s in stored.items() if s.dtype.kind in "biuf"}
             made = {name: found[name].fillvalue for name in arrays}
         total = min((s.shape[0] for s in arrays.values()), default=0)
         filled = _filled(path, made, total)
         if total and not filled:
-            raise ArtifactError(
-                f"{path}: space for {total:,} rows was reserved and none was filled",
-                expected="rows that are not all as they were made",
-                remedy="record again: the collector stopped before it wrote anything",
-            )
+            raise _nothing(path, total)
         arrays = {name: Stored((filled, *s.shape[1:]), s.dtype) for name, s in arrays.items()}
         dataset = assemble(path, "features_hdf5", arrays, partial(opened, path), columns)
         facts = {**dataset.facts, "reserved": total}
@@ -77,6 +75,14 @@ def _filled(path: Path, made: Mapping[str, Any], total: int) -> int:
             if touched.any():
                 return start + int(np.flatnonzero(touched)[-1]) + 1
     return 0
+
+
+def _nothing(path: Path, total: int) -> ArtifactError:
+    return ArtifactError(
+        f"{path}: space for {total:,} rows was reserved and none was filled",
+        expected="rows that are not all as they were made",
+        remedy="record again: the collector stopped before it wrote anything",
+    )
 
 
 def _said(path: Path, filled: int, total: int) -> list[Finding]:

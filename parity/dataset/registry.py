@@ -76,6 +76,6 @@ def open_dataset(path: str | Path | Artifact, columns: Mapping[str, str] | None 
             return reader.open(artifact, columns)
     raise ArtifactError(
         f"{artifact.path}: recognized as {artifact.kind}, in which no dataset was found",
-        expected="a LeRobot dataset (a folder with meta/info.json, or meta_data/info.json before v2.0), a replay buffer "
-        "(.zarr, .zarr.zip), HDF5 of demonstrations or arrays, an .npz of arrays, a trace",
+        expected="a LeRobot dataset (a folder with meta/info.json, or meta_data/info.json before v2.0), "
+        "a replay buffer (.zarr, .zarr.zip), HDF5 of demonstrations or arrays, an .npz of arrays, a trace",
     )

@@ -20,6 +20,7 @@ from parity.artifact import Artifact
 from parity.contract.text import parse_json
 from parity.dataset.faults import SHOWN
 from parity.dataset.gather import gathered
+from parity.dataset.hdf5 import READER as ARRAYS
 from parity.dataset.hdf5_file import arrays_of, checked, opened, opened_file
 from parity.dataset.model import Dataset, Episodes, Feature, block_rows
 from parity.dataset.plain import Stored
@@ -78,6 +79,8 @@ class _Reader:
 
     def open(self, artifact: Artifact, columns: Mapping[str, str] | None = None) -> Dataset:
         path = artifact.path
+        if columns and all(name.startswith("data/") for name in columns.values()):  # arrays by their paths in the file
+            return ARRAYS.open(artifact, columns)
         with opened_file(path) as file:
             demos = sorted(_demos(path, file["data"]), key=lambda d: d.number)
             total, environment = _count(file["data"], "total"), _environment(path, file["data"])

@@ -1,7 +1,8 @@
 """How chunks of a Zarr array are unpacked: not at all, by Python itself (zlib, gzip), or by numcodecs.
 
-A chunk's claim of its own size is checked before it is unpacked. Source of the headers: c-blosc, README_HEADER.rst
-(bytes 4 to 8: the size unpacked); numcodecs, lz4.pyx (the first four bytes).
+A chunk's claim of its own size is checked before it is unpacked. Source of the headers: c-blosc,
+README_CHUNK_FORMAT.rst: bytes 4 to 8 say the size unpacked, 12 to 16 packed; numcodecs, lz4.pyx: the first four bytes;
+RFC 8878, 3.1.1.1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 from parity.errors import ArtifactError, UsageError
 
 OWN = ("zlib", "gzip")
-NUMCODECS = {"blosc": 4, "zstd": None, "lz4": 0}  # and at which byte a chunk says its size
+NUMCODECS = ("blosc", "zstd", "lz4")
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _REMEDY = "copy the store again, whole"
 
 
@@ -54,10 +56,15 @@ class Codec:
             return data
         if self.name in OWN:
             return _inflated(data, size, where)
-        at = NUMCODECS.get(self.name)
-        if at is not None and (len(data) < at + 4 or int.from_bytes(data[at : at + 4], "little") != size):
+        claimed = _claimed(self.name, data)
+        if claimed != size:
             raise ArtifactError(
-                f"{where}: the chunk does not claim to unpack to {size:,} bytes",
+                f"{where}: the chunk "
+                + (
+                    "is truncated or damaged"
+                    if claimed is None
+                    else f"claims to unpack to {claimed:,} bytes, not {size:,}"
+                ),
                 expected=f"a chunk packed by {self.name}",
                 remedy=_REMEDY,
             )
@@ -77,6 +84,23 @@ def codec_of(said: Mapping[str, Any]) -> Codec:
     listed = filters if isinstance(filters, list) else []
     names = tuple(str(f.get("id") if isinstance(f, dict) else f)[:40] for f in listed)
     return Codec(None if name is None else str(name)[:40], names)
+
+
+def _claimed(name: str, data: bytes) -> int | None:
+    """Return how many bytes a chunk says that it unpacks to, None where its header cannot be."""
+    if name == "lz4":
+        return int.from_bytes(data[:4], "little") if len(data) > 4 else None
+    if name == "blosc":
+        whole = len(data) >= 16 and int.from_bytes(data[12:16], "little") == len(data)
+        return int.from_bytes(data[4:8], "little") if whole else None
+    if data[:4] != _ZSTD or len(data) < 6:
+        return None
+    flag, single = data[4] >> 6, data[4] >> 5 & 1
+    width = (single, 2, 4, 8)[flag]
+    at = 5 + (0 if single else 1) + (0, 1, 2, 4)[data[4] & 3]
+    if not width or len(data) < at + width:
+        return None
+    return int.from_bytes(data[at : at + width], "little") + (256 if width == 2 else 0)
 
 
 def _inflated(data: bytes, size: int, where: str) -> bytes:
