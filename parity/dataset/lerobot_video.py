@@ -71,27 +71,29 @@ class Found:
 def look_at_videos(rows: Rows, names: Sequence[str], locate: Locate | None) -> Found:
     """Return the frames of features that are kept as video; every file is looked at, none is decoded."""
     found = Found()
-    absent = []
+    absent: list[str] = []
+    untold: list[str] = []
     for name in names:
         places = {} if locate is None else {i: p for i, _ in rows.listed if (p := locate(name, i)) is not None}
         if rows.stamps() is None or len(places) < len(rows.listed):
-            absent.append(name)
+            untold.append(name)
             continue
         seen = {p.name: look_at_mp4(rows.root / p.name) for p in places.values()}
         faults = {n: s for n, s in seen.items() if isinstance(s, Fault)}
         sound = {n: s for n, s in seen.items() if isinstance(s, Mp4)}
         first = next(iter(sound.values()), None)
         shape = (first.height, first.width, 3) if first else picture_shape(rows.features[name].shape)
-        if shape is None or (all(f.code == MISSING for f in faults.values()) and not sound):
-            absent.append(name)
         if shape is not None:
             found.pictures[name] = _frames(rows, name, shape, places, faults)
-        if sound or any(f.code != MISSING for f in faults.values()):
-            found.findings += _unsound(name, faults, len(seen))
-            found.findings += _counts(rows, name, places, sound)
-            found.findings += _sizes(name, rows.features[name].shape, sound)
+        if not sound and all(f.code == MISSING for f in faults.values()):
+            absent.append(name)
+            continue
+        found.findings += _unsound(name, faults, len(seen))
+        found.findings += _counts(rows, name, places, sound)
+        found.findings += _sizes(name, rows.features[name].shape, sound)
     found.findings += _not_read(absent, "their files are not here")
-    here = [n for n in names if n not in absent]
+    found.findings += _not_read(untold, "the dataset does not say where they lie")
+    here = [n for n in names if n not in (*absent, *untold)]
     if here and not has_decoder():
         found.findings += _not_read(here, "PyAV is not installed, which decodes it", INSTALL)
     return found

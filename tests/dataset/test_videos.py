@@ -106,6 +106,15 @@ def test_videos_that_were_not_fetched_are_said_once(root: Path) -> None:
         list(dataset.blocks([CAMERA]))
 
 
+def test_pointers_alone_are_told_as_pointers(root: Path) -> None:
+    for path in videos(root):
+        path.write_bytes(LFS)
+    dataset = open_dataset(root)
+    assert codes(dataset) == [("DATA012", "error")]
+    assert "Git LFS pointer" in dataset.findings[0].title
+    assert "git lfs pull" in dataset.findings[0].remedy
+
+
 def test_without_the_decoder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (lerobot_video, video):
         monkeypatch.setattr(module, "has_decoder", lambda: False)
