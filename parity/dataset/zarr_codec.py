@@ -45,7 +45,7 @@ class Codec:
         if self.name in NUMCODECS:
             _numcodecs(self.name)
 
-    def unpack(self, data: bytes, size: int, where: str) -> bytes:
+    def unpack(self, data: bytes, size: int, where: str) -> bytes | bytearray:
         """Return the bytes of a chunk, which ought to be ``size``.
 
         Raises:
@@ -74,7 +74,7 @@ class Codec:
             codecs.get_codec({"id": self.name}).decode(data, out)
         except (RuntimeError, ValueError, TypeError) as e:
             raise _damaged(where, self.name, e) from None
-        return bytes(out)
+        return out
 
 
 def codec_of(said: Mapping[str, Any]) -> Codec:

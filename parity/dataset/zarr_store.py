@@ -86,16 +86,17 @@ class FolderStore:
 
 @dataclass(frozen=True, slots=True)
 class ZipStore:
-    """A store in a zip file that is open."""
+    """A store in a zip file that is open, whole or in its only folder, whose name is ``prefix`` with a slash."""
 
     path: Path
     archive: zipfile.ZipFile
     folders: Mapping[str, frozenset[str]]
+    prefix: str = ""
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Return what is stored; see `Store.read`."""
         try:
-            info = self.archive.getinfo(name)
+            info = self.archive.getinfo(self.prefix + name)
         except KeyError:
             return None
         if info.file_size > limit:
@@ -107,7 +108,7 @@ class ZipStore:
 
     def names(self, folder: str) -> Collection[str]:
         """Return the names in a folder."""
-        return self.folders.get(folder, frozenset())
+        return self.folders.get(f"{self.prefix}{folder}".rstrip("/"), frozenset())
 
 
 @contextmanager
@@ -130,7 +131,9 @@ def opened_store(path: Path) -> Iterator[Store]:
             parts = PurePosixPath(name).parts
             for i, part in enumerate(parts):
                 folders.setdefault("/".join(parts[:i]), set()).add(part)
-        yield ZipStore(path, archive, {k: frozenset(v) for k, v in folders.items()})
+        top = folders.get("", set())
+        prefix = f"{next(iter(top))}/" if len(top) == 1 and not top & {"data", "meta"} else ""
+        yield ZipStore(path, archive, {k: frozenset(v) for k, v in folders.items()}, prefix)
 
 
 def _within(where: str, data: bytes, limit: int) -> bytes:

@@ -185,6 +185,13 @@ def test_links_out_of_a_store_are_refused(tmp_path: Path) -> None:
         list(open_dataset(two).blocks(["action"]))
 
 
+def test_a_zip_file_of_a_folder(tmp_path: Path) -> None:
+    files = {f"set.zarr/{name}": data for name, data in replay_buffer(ARRAYS, ENDS).items()}
+    dataset = open_dataset(write_zip(tmp_path / "set.zip", files))
+    assert not dataset.findings
+    np.testing.assert_array_equal(dataset.episode(1)["img"], IMAGE[10:25])
+
+
 def test_a_zip_file_that_is_cut(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "set.zarr.zip", replay_buffer(ARRAYS, ENDS))
     path.write_bytes(path.read_bytes()[:-200])
