@@ -62,7 +62,8 @@ def open_dataset(path: str | Path | Artifact, columns: Mapping[str, str] | None 
             return _with_frames(reader.open(artifact, columns))
     raise ArtifactError(
         f"{artifact.path}: recognized as {artifact.kind}, in which no dataset was found",
-        expected="a LeRobot dataset (a folder with meta/info.json) of v2.0, v2.1 or v3.0, an .npz or HDF5 of arrays",
+        expected="a LeRobot dataset (a folder with meta/info.json, or meta_data/info.json before v2.0), "
+        "a replay buffer (.zarr, .zarr.zip), HDF5 of demonstrations or arrays, an .npz of arrays, a trace",
     )
 
 
