@@ -11,7 +11,7 @@ from parity.replay.depends import Dependence
 from parity.replay.feature_words import CHANGES, amount, dimensions, place
 from parity.replay.model import Context
 from parity.replay.reaction import Moved, Reaction, largest
-from parity.replay.telling import dimension
+from parity.replay.said import called
 
 IGNORED, EXTRA, DIFFERENT, REPEAT, HISTORY = "REPLAY070", "REPLAY071", "REPLAY072", "REPLAY073", "REPLAY074"
 INDEPENDENT, CROSSED, NOT_FINITE, FROZEN, UNSTEADY = "REPLAY075", "REPLAY076", "REPLAY077", "REPLAY078", "REPLAY079"
@@ -23,7 +23,7 @@ def ignored_words(name: str, reaction: Reaction, what: Dependence, context: Cont
     most = largest(reaction, reaction.top_reference, dims, context.scale)
     return (
         f"the candidate does not react to {name}: {CHANGES[most.kind]} at {place(most)}, it moves "
-        f"{dimension(context, most.dimension)} of the reference by {amount(context, most.size, most.dimension)} and of "
+        f"{called(context, most.dimension)} of the reference by {amount(context, most.size, most.dimension)} and of "
         f"the candidate by {amount(context, most.other, most.dimension)}"
     )
 
@@ -51,7 +51,7 @@ def extra_words(name: str, reaction: Reaction, what: Dependence, context: Contex
     most = largest(reaction, reaction.top_candidate, np.flatnonzero(what.extra).tolist(), context.scale)
     return (
         f"the candidate reacts to {name}, which the reference does not depend on: {CHANGES[most.kind]} at "
-        f"{place(most)}, it moves {dimension(context, most.dimension)} of the candidate by "
+        f"{place(most)}, it moves {called(context, most.dimension)} of the candidate by "
         f"{amount(context, most.size, most.dimension)} and of the reference by "
         f"{amount(context, most.other, most.dimension)}"
     )
@@ -85,7 +85,7 @@ def different(
     return Finding(
         DIFFERENT,
         "warning",
-        f"Changing {name} moves {dimension(context, worst)} of the candidate {how}, over "
+        f"Changing {name} moves {called(context, worst)} of the candidate {how}, over "
         f"{found[name].frames} frames; the reference moves most at {place(at)}.",
         where=name,
         detail=f"Also unlike, but less so: {', '.join(others)}." if others else "",
@@ -180,7 +180,7 @@ def not_finite(name: str, reaction: Reaction, context: Context) -> Finding:
 def again_words(most: Moved, context: Context) -> str:
     """Return one sentence: how far the output for the same observation moves, with the frame to look at."""
     return (
-        f"the same observation, {CHANGES[most.kind]}, moves {dimension(context, most.dimension)} of the candidate by "
+        f"the same observation, {CHANGES[most.kind]}, moves {called(context, most.dimension)} of the candidate by "
         f"{amount(context, most.size, most.dimension)} at {place(most)}, and of the reference by "
         f"{amount(context, most.other, most.dimension)}"
     )
@@ -207,7 +207,7 @@ def unsteady(most: Moved, context: Context) -> Finding:
         UNSTEADY,
         "warning",
         f"The reference does not give the same output for the same observation twice: "
-        f"{dimension(context, most.dimension)} moves by {amount(context, most.size, most.dimension)} at "
+        f"{called(context, most.dimension)} moves by {amount(context, most.size, most.dimension)} at "
         f"{place(most)}; the candidate's does not.",
         where=context.output,
         evidence={"reference": most.size, "candidate": most.other, "episode": most.episode, "frame": most.frame},

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from parity.replay import telling
 from parity.replay.model import Context
 from parity.replay.reaction import Moved
+from parity.replay.said import called
 
 NAMED = 4  # dimensions that a sentence names
 
 
 def dimensions(context: Context, these: Sequence[int]) -> str:
     """Return some action dimensions, the first few by name."""
-    named = ", ".join(telling.dimension(context, d) for d in these[:NAMED])
+    named = ", ".join(called(context, d) for d in these[:NAMED])
     return named + (f" and {len(these) - NAMED} more" if len(these) > NAMED else "")
 
 
