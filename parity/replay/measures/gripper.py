@@ -19,8 +19,8 @@ from parity.tensor import Array
 SIDES = ("reference", "candidate", "recorded")
 WINDOW = 8  # frames in which a gripper opens or closes
 OCTAVES, PARTS = 40, 4  # moves are counted by size, four classes for each doubling, from 2^-40 to 2^40
-NEAR = 0.2  # of its range: at an end
-BIMODAL = 0.85  # of frames near an end, and
+NEAR = 0.15  # of its range: at an end
+BIMODAL = 0.9  # of frames near an end, and
 EACH = 0.05  # of frames at least near each of them
 FEWEST = 64
 HALF_OPEN = 0.4  # of frames more than the reference's away from both ends
