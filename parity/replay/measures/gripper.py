@@ -78,7 +78,17 @@ class Gripper:
         bad = [f for f in findings if f.severity == "error"]
         reason = f"{bad[0].title}; {look_at(context, place, bad[0].evidence['dimensions'])}" if bad else ""
         row = Row(self.name, float(len(bad)), "FAIL" if bad else "PASS", n=n, units="findings", reason=reason)
-        return Judged((row,), tuple(findings), {"grippers": [called(context, d) for d in grippers]})
+        return Judged((row,), tuple(findings), {"grippers": _shown(grippers, rows, state, context)})
+
+
+def _shown(dims: Sequence[int], rows: Array, state: State, context: Context) -> list[dict[str, Any]]:
+    """Return of each gripper how often per episode each side opens or closes it."""
+    told = []
+    for d in dims:
+        reach = float(np.ptp(rows[:, d][np.isfinite(rows[:, d])]))
+        turns = {side: _turns(state, side, d, reach) if reach > 0 else 0.0 for side in SIDES}
+        told.append({"dimension": called(context, d), **turns})
+    return told
 
 
 def _named(context: Context) -> set[int]:
