@@ -12,7 +12,7 @@ import numpy as np
 from parity.finding import Finding
 from parity.replay import kept
 from parity.replay.causes.anchored import best, claims, share, sums
-from parity.replay.measure import added
+from parity.replay.measure import Gates, added
 from parity.replay.model import Context, Judged, Played, Row, State
 from parity.replay.said import called, look_at, moving, over_limits, several
 from parity.tensor import Array
@@ -47,7 +47,7 @@ class Anchoring:
 
     name = "anchoring"
     rank = 33
-    gates = False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         """Return the sums of every claim, and the worst places. A shard that only rounds adds nothing."""

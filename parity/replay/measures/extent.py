@@ -12,6 +12,7 @@ import numpy as np
 from parity.finding import Finding
 from parity.replay import kept
 from parity.replay.causes.reach import Ends, clipped, constant, end_state, reaching
+from parity.replay.measure import Gates
 from parity.replay.model import Context, Executed, Judged, Played, Row, State
 from parity.replay.said import look_at, moving, over_limits, several
 from parity.tensor import Array
@@ -27,7 +28,7 @@ class Extent:
 
     name = "extent"
     rank = 35
-    gates = False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         """Return the ends of both sides, spread by phase, an even choice of rows, and the worst places."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from parity.finding import Finding
 from parity.replay import kept
+from parity.replay.measure import Gates
 from parity.replay.model import Context, Executed, Judged, Played, Row, State
 from parity.replay.said import called, look_at, moving, over_limits
 from parity.tensor import Array
@@ -34,7 +35,7 @@ class Gripper:
 
     name = "gripper"
     rank = 36
-    gates = False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         """Return the rows ``[R, C, A]``, moves by size, the number of episodes, and the worst places."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from parity.replay import kept
 from parity.replay.causes.since_reset import AHEAD, Ages, along_chunk, growing, not_reset
-from parity.replay.measure import added
+from parity.replay.measure import Gates, added
 from parity.replay.model import Context, Executed, Judged, Played, Row, State
 from parity.replay.said import moving, over_limits
 from parity.tensor import Array
@@ -23,7 +23,7 @@ class Growth:
 
     name = "growth"
     rank = 34
-    gates = False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         """Return errors, motion and level by age, errors by step, and an even choice of rows."""

@@ -12,7 +12,7 @@ from parity.replay import kept
 from parity.replay.causes.late import Late, late, of_demonstration
 from parity.replay.causes.shifted import LAGS, aligned, alignments, chunks, sequences
 from parity.replay.causes.tell_lag import told_chunk, told_execution, told_lag, told_recorded
-from parity.replay.measure import added
+from parity.replay.measure import Gates, added
 from parity.replay.model import Context, Judged, Played, Row, State
 from parity.replay.said import look_at, moving, over_limits
 from parity.tensor import Array
@@ -28,7 +28,7 @@ class Lag:
 
     name = "lag"
     rank = 31
-    gates = False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         """Return sums at every lag and alignment of chunk steps, and the worst places.

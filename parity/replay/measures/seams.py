@@ -13,7 +13,7 @@ import numpy as np
 
 from parity.finding import Finding
 from parity.replay import kept
-from parity.replay.measure import added
+from parity.replay.measure import Gates, added
 from parity.replay.model import Context, Executed, Judged, Played, Row, State
 from parity.replay.said import SMALLEST, amount, called, look_at, moving, over_limits, several
 from parity.tensor import Array
@@ -30,7 +30,7 @@ class Seams:
 
     name = "seams"
     rank = 32
-    gates = False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         """Return the sums of each side, and where the candidate jumps most above the reference."""

@@ -13,6 +13,7 @@ from parity.replay.causes.normalization import Statistics
 from parity.replay.causes.recorded_structure import against_recorded
 from parity.replay.causes.structural import Suspect, explain
 from parity.replay.causes.tell_structure import told
+from parity.replay.measure import Gates
 from parity.replay.model import Context, Judged, Played, Row, State
 from parity.replay.said import SMALLEST, look_at, over_limits
 from parity.tensor import Array
@@ -25,7 +26,7 @@ class Structure:
 
     name = "structure"
     rank = 30
-    gates = False
+    gates: Gates = "never"
 
     def observe(self, played: Played) -> State:
         """Return moments of both sides, the worst places, and an even choice of rows."""
