@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from parity.release.gateway import Gateway
 
-JUDGED = {"comparison", "candidate_verdict", "weights_verdict", "normalization_verdict"}
+JUDGED = {"comparison", "candidate_verdict", "weights_verdict", "normalization_verdict", "replay_verdict"}
 KEY: pytest.StashKey[Gateway] = pytest.StashKey()
 
 
@@ -77,13 +77,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         labels = gateway.statistics
         metafunc.parametrize("normalization_verdict", labels, ids=[ascii(n)[1:-1] for n in labels], indirect=True)
 
+    if "replay_verdict" in metafunc.fixturenames:
+        names = gateway.replayed
+        metafunc.parametrize("replay_verdict", names, ids=list(names), indirect=True)
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the questions whose weights and statistics these are where the release does not ask: not skipped."""
+    """Leave out the questions of weights, statistics and recorded data where the release does not ask: not skipped."""
     gateway = config.stash.get(KEY, None)
     if gateway is None:
         return
     asked = {"weights_verdict": gateway.weighed, "normalization_verdict": gateway.statistics}
+    asked["replay_verdict"] = gateway.replayed
     left_out = {name for name, about in asked.items() if not about}
     items[:] = [i for i in items if not left_out & set(getattr(i, "fixturenames", ()))]
 
@@ -123,6 +128,12 @@ def weights_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
 def normalization_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The verdict on one source of normalization statistics, with its reasons."""
     return request.config.stash[KEY].normalization(request.param)
+
+
+@pytest.fixture
+def replay_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The verdict on how one candidate behaves on recorded data, with its reasons."""
+    return request.config.stash[KEY].replay(request.param)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "Show the contract of each artifact; with several, where they disagree.",
     "compare": "Compare two artifacts or traces; no configuration needed.",
     "run": "Judge the release that parity.toml describes and write its reports.",
+    "replay": "Play recorded data through reference and candidates and judge the actions.",
     "provenance": "Tell which tensors of which checkpoint are inside an exported file.",
     "stats": "Tell what is wrong with normalization statistics, and who agrees with whom.",
     "convert": "Turn a training checkpoint into inference weights, with a record of what they are.",

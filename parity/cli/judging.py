@@ -19,6 +19,7 @@ from parity.release.judge import judge
 from parity.release.layers import layer_findings
 from parity.release.measure import Measured
 from parity.release.prepare import Prepared, prepare
+from parity.release.replayed import load_replay
 from parity.release.saved import measure_all, save_facts
 from parity.release.shown import relative_to
 from parity.verdict import Verdict
@@ -94,11 +95,13 @@ def judge_now(
     layers: bool = False,
     measured: Measure | None = None,
     prepared: Prepared | None = None,
+    keep: Path | None = None,
+    lanes: int = 1,
 ) -> Outcome:
     """Plan, execute, judge and explain a release, with its evidence in ``folder``.
 
     With ``strict`` an unreadable candidate raises; else it is NOT_JUDGED. ``measured`` replaces the plain measuring of
-    all entries (the suites do it in `parity run`).
+    all entries (the suites do it in `parity run`). ``keep`` and ``lanes`` are of the replay: see `execute`.
 
     Raises:
         ParityError: nothing could be planned.
@@ -110,20 +113,21 @@ def judge_now(
     prepared.plan.save(folder / "plan.json")
     clock["prepared"] = time.perf_counter()
     with progress() as report:
-        facts = execute(prepared, folder, report)
+        facts = execute(prepared, folder, report, keep=keep, lanes=lanes)
     save_facts(folder, facts)
     if any(f.failure is not None and f.failure.kind == "interrupted" for f in facts.values()):
         print("interrupted: what was measured is judged now; Ctrl-C again ends at once", file=sys.stderr, flush=True)
     _refuse_unloadable(prepared, facts, strict=strict)
     clock["executed"] = time.perf_counter()
     rows = (measured or (lambda f, p: measure_all(f, p.plan)))(folder, prepared)
-    document = judge(prepared, config, facts, rows)
+    replay = load_replay(folder, facts["reference"].replay)
+    document = judge(prepared, config, facts, rows, replay=replay)
     clock["judged"] = time.perf_counter()
     if document["verdict"] != "PASS":
         found, cause = explain(prepared, folder, document)
         if layers:
             found += layer_findings(prepared, folder, document["comparisons"], facts)
-        document = judge(prepared, config, facts, rows, extra=found)
+        document = judge(prepared, config, facts, rows, extra=found, replay=replay)
         document["cause"] = relative_to(prepared.root)(cause)
     clock["explained"] = time.perf_counter()
     document["exhibits"] = exhibits(prepared, folder, document)

@@ -20,6 +20,7 @@ from parity.release.config import Config, load_config
 from parity.release.measure import Measured
 from parity.release.prepare import Prepared
 from parity.release.rejudge import rejudge
+from parity.release.replaying import STATES
 from parity.release.sides import CHECKPOINT
 from parity.release.suite_run import run_suites
 from parity.report.json_file import read_json
@@ -41,15 +42,20 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
     filtered = options["expression"] is not None
     baseline = None if options["baseline"] is None else _read_baseline(options["baseline"])
     _spare(options["record"])
-    again = rejudge(read_json(options["source"]), config) if options["source"] else None  # before a folder is emptied
+    source = options["source"]
+    again = (
+        None if source is None else rejudge(read_json(source), config, folder=source.parent)
+    )  # before one is emptied
     out = options["out"] or Path("reports") / folder_name(config.release.name)
     report: dict[str, Any]
     timings: dict[str, Any]
     with OutputFolder(out, partial=filtered) as held:
         if again is not None:
             report, timings = again, {"seconds": {}}
+            if source.parent.resolve() != held.path.resolve():
+                keep_states(source.parent, held.path)
         else:
-            outcome = _run(config, root, options)
+            outcome = _run(config, root, options, held.path)
             report, timings = outcome.report, outcome.timings
         report["reproduce"] = reproduce(path, report)
         _scope(report, partial=options["partial"])
@@ -113,15 +119,32 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "release"
 
 
-def _run(config: Config, root: Path, options: Mapping[str, Any]) -> Outcome:
+def _run(config: Config, root: Path, options: Mapping[str, Any], out: Path) -> Outcome:
     def suites(folder: Path, prepared: Prepared) -> list[Measured]:
         return run_suites(folder, prepared.plan, expression=options["expression"], workers=options["workers"])
 
     with tempfile.TemporaryDirectory(prefix="parity-") as work:
-        outcome = judge_now(config, root, Path(work), strict=False, layers=options["layers"], measured=suites)
+        asked: dict[str, Any] = {"layers": options["layers"], "keep": out, "lanes": options["workers"] or 1}
+        outcome = judge_now(config, root, Path(work), strict=False, measured=suites, **asked)
+        keep_states(Path(work), out)
         if options["record"] is not None:
             _record(Path(work) / "reference.h5", options["record"], outcome)
     return outcome
+
+
+def keep_states(work: Path, out: Path) -> None:
+    """Keep what a replay measured beside its report, so that it can be judged again; an earlier run's goes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    target = out / STATES
+    try:
+        target.unlink(missing_ok=True)
+        if (work / STATES).is_file():
+            shutil.copyfile(work / STATES, target)
+    except OSError as e:
+        raise OutputError(f"{target}: cannot be written: {e.strerror or e}", remedy="choose another --out") from None
 
 
 def _record(trace: Path, target: Path, outcome: Outcome) -> None:

@@ -20,7 +20,7 @@ import click
     help="Folder of the reports; of several CONFIGs, a folder each.  [default: reports/<release name>]",
 )
 @click.option("-k", "expression", metavar="EXPR", help="Judge only what this expression selects (needs --partial).")
-@click.option("-n", "workers", type=click.IntRange(min=1), help="Judge with this many processes.")
+@click.option("-n", "workers", type=click.IntRange(min=1), help="Judge, and replay, with this many processes.")
 @click.option("--partial", is_flag=True, help="Let a filtered run pass on what it selected.")
 @click.option(
     "--from", "source", type=click.Path(path_type=Path), help="Judge a saved report.json again, running nothing."

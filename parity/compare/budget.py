@@ -27,6 +27,8 @@ CLASSES: tuple[Precision, ...] = ("float32", "float16", "bfloat16", "int8")  # f
 FLOORS_ALLOWED = 32.0
 SHARE_OF_SCALE: Mapping[str, float] = {"float16": 32 * 2.0**-11, "bfloat16": 16 * 2.0**-8}
 INT8_RMS_RATIO = 0.10
+INT8_DIMENSION = 2.0**-0.5  # RMS(Δ) / RMS(reference) of one dimension: half its power; right ≤ 0.13, a flipped sign 2
+INT8_FAINT = 1e-3  # of the largest dimension's RMS: what is fainter drowns in the others' quantization
 INFORMATIVE = 4.0  # a dimension says something when the reference's range exceeds this many limits
 
 

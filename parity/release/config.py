@@ -7,7 +7,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -157,9 +157,32 @@ class StatsTable(Table):
         return self
 
 
-class ReplayTable(Table):
-    dataset: str | None = None
+class TimingTable(Table):
+    """How a policy is driven, where its artifact does not say: all in frames of the dataset."""
+
+    n_obs_steps: Annotated[int, Field(ge=1)] | None = None
+    first: Annotated[int, Field(ge=0)] | None = None
+    n_action_steps: Annotated[int, Field(ge=1)] | None = None
+    ensemble: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    control_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class ReplayTable(TimingTable):
+    """Recorded data to be replayed. ``every``: the policies are asked at every such frame (default: when they have
+    executed what they were asked for). ``observations``: feature by input. ``sides``: timing of one side alone.
+    """
+
+    dataset: Annotated[str, Field(min_length=1)] | None = None
     episodes: str | None = None
+    columns: dict[str, str] = {}
+    every: Annotated[int, Field(ge=1)] | None = None
+    observations: dict[str, str] = {}
+    action: str | None = None
+    padding: Literal["first", "zeros"] = "first"
+    samples: Annotated[int, Field(ge=2, le=4096)] = 32
+    gripper: list[int] = []
+    train_action_mse_error: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    sides: dict[str, TimingTable] = {}
 
 
 class WeightsTable(Table):
@@ -203,6 +226,7 @@ class Config(Table):
         named = [(f"[budgets.{n}]", n, {*names, "default"}) for n in self.budgets]
         named += [(f"[adapter.{n}]", n, set(names)) for n in self.adapter]
         named += [("[weights] candidates", n, set(names)) for n in weighed]
+        named += [("[replay.sides]", n, {*names, "reference"}) for n in self.replay.sides]
         for place, name, allowed in named:
             if name not in allowed:
                 near = difflib.get_close_matches(name, sorted(allowed), 1)
@@ -280,6 +304,8 @@ def _known_keys(place: tuple[int | str, ...]) -> list[str]:
         return sorted(Config.model_fields)
     if place[0] == "contract" and len(place) > 2:
         return sorted(InputTable.model_fields)
+    if place[0] == "replay" and len(place) > 2:
+        return sorted(TimingTable.model_fields)
     if "stages" in place:
         return sorted(StageTable.model_fields)
     return sorted(tables[str(place[0])].model_fields) if place[0] in tables else []

@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from parity.compare.budget import INT8_RMS_RATIO, Budget, derived_limit, over, rms_ratio
+from parity.compare.budget import (
+    INT8_DIMENSION,
+    INT8_FAINT,
+    INT8_RMS_RATIO,
+    Budget,
+    derived_limit,
+    over,
+    rms_ratio,
+)
 from parity.compare.floors import TINY, UNSTABLE_SHARE
 from parity.release.bound import bound_of, in_units
 from parity.release.measure import Measured
@@ -21,8 +29,6 @@ from parity.tensor import Array
 from parity.verdict import Verdict
 
 POOLED = ("nominal", "dataset")  # the profiles on which int8 is judged
-INT8_DIMENSION = 2.0**-0.5  # RMS(Δ) / RMS(reference) of one dimension: half its power; right ≤ 0.13, a flipped sign 2
-INT8_FAINT = 1e-3  # of the largest dimension's RMS: what is fainter drowns in the others' quantization
 
 
 @dataclass(frozen=True, slots=True)

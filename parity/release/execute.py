@@ -56,8 +56,13 @@ class Live:
     results: list[Done] = field(default_factory=list)
 
 
-def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> dict[str, Facts]:
+def execute(
+    prepared: Prepared, folder: Path, report: Report | None = None, *, keep: Path | None = None, lanes: int = 1
+) -> dict[str, Facts]:
     """Run the reference and all candidates on the planned cases; write ``<folder>/<side>.h5`` for each.
+
+    Then recorded data are replayed, where the release asks for it: with ``lanes`` processes of each side; ``keep`` is
+    where it keeps what is done, so that a run which is killed goes on (see `parity.release.replaying`).
 
     Returns:
         What was learnt of each side, by name. Failures are facts, not exceptions; on Ctrl-C what was measured is
@@ -92,7 +97,21 @@ def execute(prepared: Prepared, folder: Path, report: Report | None = None) -> d
         for live in lives:
             if not (folder / f"{live.side.name}.h5").exists():
                 _write(prepared, live, folder)
-    return {live.side.name: live.facts for live in lives}
+    facts = {live.side.name: live.facts for live in lives}
+    _replay(prepared, facts, folder, keep, lanes, report)
+    return facts
+
+
+def _replay(
+    prepared: Prepared, facts: dict[str, Facts], folder: Path, keep: Path | None, lanes: int, report: Report | None
+) -> None:
+    stopped = any(f.failure is not None and f.failure.kind == "interrupted" for f in facts.values())
+    if prepared.replaying.dataset is not None and not stopped:
+        from parity.release.replaying import replay_release
+
+        started = time.perf_counter()
+        facts["reference"].replay = replay_release(prepared, folder, keep=keep, lanes=lanes, report=report)
+        facts["reference"].seconds["replay"] = time.perf_counter() - started
 
 
 def _groups(prepared: Prepared) -> list[list[Side]]:

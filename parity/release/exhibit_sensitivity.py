@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.compare.budget import INFORMATIVE, INT8_RMS_RATIO
+from parity.compare.budget import INFORMATIVE, INT8_DIMENSION, INT8_FAINT, INT8_RMS_RATIO
 from parity.compare.sensitivity import Limits, Pool, Rule, as_json, sensitivity
-from parity.release.decide import INT8_DIMENSION, INT8_FAINT, POOLED
+from parity.release.decide import POOLED
 from parity.release.exhibit_pairs import Pair, number
 from parity.release.gate import spans
 from parity.release.sensitivity_words import sentences

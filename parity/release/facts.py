@@ -27,6 +27,7 @@ class Facts:
         outputs: names of what it gave, in the contract's words.
         weights: whose weights it holds, as `parity provenance --json` has it, where ``[weights]`` asks for it.
         stats: of the reference alone: what `parity stats --json` says of the release's ``[stats]``, where it has any.
+        replay: of the reference alone: what was replayed, where the release has ``[replay]``.
         seconds: where time went; never part of the report.
     """
 
@@ -43,6 +44,7 @@ class Facts:
     outputs: list[str] = field(default_factory=list)
     weights: Mapping[str, Any] | None = None
     stats: Mapping[str, Any] | None = None
+    replay: Mapping[str, Any] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     calls: int = 0
 
@@ -79,6 +81,7 @@ class Facts:
             "outputs": list(self.outputs),
             **({} if self.weights is None else {"weights": dict(self.weights)}),
             **({} if self.stats is None else {"stats": dict(self.stats)}),
+            **({} if self.replay is None else {"replay": dict(self.replay)}),
         }
 
     @classmethod

@@ -13,12 +13,10 @@ import numpy as np
 from parity.compare.budget import FLOORS_ALLOWED, INFORMATIVE, INT8_RMS_RATIO
 from parity.compare.floors import ROUNDING
 from parity.finding import Finding
-from parity.release.config import Config
 from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.plan import Plan
 from parity.release.refused import Refusal, reason
-from parity.release.sides import Side
 from parity.runner.composed import GRAPH
 from parity.tensor import Array
 
@@ -135,20 +133,6 @@ def policy_level(outputs: Sequence[str], candidate: str) -> Iterator[Finding]:
             where=output,
             remedy="give `scale = [...]`, units per unit of the graph; without `units` the graph's numbers are judged",
             candidate=candidate,
-        )
-
-
-def not_yet(config: Config, side: Side) -> Iterator[Finding]:
-    """Yield a finding where `parity.toml` asks for what this version does not judge: it is said, not passed over."""
-    asked = ["[replay]"] if config.replay.dataset else []
-    if asked:
-        yield Finding(
-            "GATE011",
-            "warning",
-            f"{', '.join(asked)}: recorded data are not judged by this version.",
-            where=side.name,
-            remedy="check them by other means before the release",
-            candidate=side.name,
         )
 
 

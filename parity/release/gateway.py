@@ -17,10 +17,13 @@ from parity.release.measure import Evidence, Measured, measure
 from parity.release.normalization import concerned, verdict_on
 from parity.release.plan import Entry, Plan
 from parity.release.prepare import Prepared, prepare
+from parity.release.replayed import UNJUDGED as REPLAY_UNJUDGED
+from parity.release.replayed import load_replay
 from parity.release.saved import append_measured, load_evidence, measure_all, save_facts
 from parity.release.weights import UNJUDGED
 from parity.verdict import Verdict
 
+OF_REPLAY = ("REPLAY", "TIME", REPLAY_UNJUDGED)
 OF_WEIGHTS = ("PROV", "WEIGHT", UNJUDGED)
 
 
@@ -102,6 +105,21 @@ class Gateway:
         verdict = Verdict.NOT_JUDGED if unjudged else Verdict.FAIL if against else Verdict.PASS
         return {"verdict": verdict.value, "reasons": [f["title"] for f in against]}
 
+    @property
+    def replayed(self) -> tuple[str, ...]:
+        """Names of the candidates whose behaviour on recorded data is judged."""
+        asked = self._toml is not None and self.facts["reference"].replay is not None
+        return tuple(name for name in self.facts if name != "reference") if asked else ()
+
+    def replay(self, name: str) -> dict[str, Any]:
+        """Return the verdict on how one candidate behaves on recorded data, and the reasons."""
+        found = [f for f in self._report["findings"] if f["candidate"] == name and f["severity"] == "error"]
+        against = [f for f in found if f["code"].startswith(OF_REPLAY) and not f["waived"]]
+        failed = any(f["code"] != REPLAY_UNJUDGED for f in against)
+        rows = [m for m in self._report["measures"] if m.get("candidate") == name]
+        verdict = Verdict.FAIL if failed else Verdict.NOT_JUDGED if against or not rows else Verdict.PASS
+        return {"verdict": verdict.value, "reasons": [f["title"] for f in against] or ["nothing was replayed"]}
+
     def normalization(self, label: str) -> dict[str, Any]:
         """Return the verdict on one source of normalization statistics, and the reasons."""
         return verdict_on(label, self._report["findings"])
@@ -114,7 +132,8 @@ class Gateway:
     @cached_property
     def _report(self) -> dict[str, Any]:
         prepared, config = self._release
-        return judge(prepared, config, self.facts, measure_all(self.folder, self.plan))
+        replay = load_replay(self.folder, self.facts["reference"].replay)
+        return judge(prepared, config, self.facts, measure_all(self.folder, self.plan), replay=replay)
 
     @cached_property
     def _decided(self) -> dict[str, Measured]:

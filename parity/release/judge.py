@@ -23,6 +23,7 @@ from parity.release.piped import levels_of
 from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
 from parity.release.refused import refusal_of
+from parity.release.replayed import Asked, Evidence, Verdicts, judge_replay
 from parity.release.shown import relative_to, shown
 from parity.release.waivers import apply_waivers
 from parity.release.weights import weight_findings
@@ -32,7 +33,7 @@ from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
 
 SCHEMA = 1
-LEFT_OUT = ("environment", "stats")  # of a side's facts: told in places of their own
+LEFT_OUT = ("environment", "stats", "replay")  # of a side's facts: told in places of their own
 LIBRARIES = ("numpy", "scipy", "onnx", "onnxruntime", "torch", "openvino", "h5py")
 TOLD = ("sources", "matrix", "agreement", "recomputed")  # of a survey of statistics; its findings stand with the others
 NEVER_WAIVED = ("DIFF002", "DIFF003", "DIFF004", "DIFF005")
@@ -101,6 +102,7 @@ def judge(
     measured: Sequence[Measured],
     *,
     extra: Sequence[Finding] = (),
+    replay: Evidence | None = None,
     today: dt.date | None = None,
 ) -> dict[str, Any]:
     """Return the report on a release.
@@ -111,6 +113,7 @@ def judge(
         facts: by side.
         measured: comparisons; planned entries that are not among them are left out by the user's own filter.
         extra: findings of the diagnosis.
+        replay: what the replay left, where the release asks for one.
         today: for waivers; the current date if None.
     """
     classes = {s.name: judged_class(s, prepared.reference, facts["reference"]) for s in prepared.candidates}
@@ -127,11 +130,32 @@ def judge(
         own = [r for r in rows if r["candidate"] == side.name]
         more = _candidate_findings(prepared, config, side.name, facts, own, classes[side.name])
         findings += [f for f in more if f.candidate is not None or f not in findings]  # of the reference: said once
-    report = _report(prepared, config, facts, classes, rows, measures)
+    replayed = replay_verdicts(prepared, config, replay, classes)
+    findings += replayed.findings
+    report = blank_report(prepared, config, facts, classes, rows, [*measures, *replayed.measures])
+    report |= {"replay": replayed.shown} if replayed.shown else {}
     show = relative_to(prepared.root)
     report["facts"] = show(report["facts"])
     report["release"]["environment"] = show(report["release"]["environment"])
     return conclude(report, [shown(f, show) for f in findings], config.waiver, today or dt.date.today())
+
+
+def replay_verdicts(
+    prepared: Prepared, config: Config, replay: Evidence | None, classes: Mapping[str, str]
+) -> Verdicts:
+    """Return what the replay says of the candidates; nothing where the release asks for none."""
+    if prepared.replaying.dataset is None:
+        return Verdicts([], [], {})
+    outputs = prepared.contract.outputs
+    asked = Asked(
+        classes,
+        {s.name: budgets_of(config, s.name, "policy") for s in prepared.candidates},
+        {t.name: t.elements for t in outputs},
+        {t.name: t.units for t in outputs},
+        config.replay,
+        config.release.seed,
+    )
+    return judge_replay(replay, asked)
 
 
 def _candidate_findings(
@@ -148,7 +172,6 @@ def _candidate_findings(
     yield from gate.ran(facts["reference"], facts[name], {n: r for n, r in tried.items() if r is not None})
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level(misplaced(config, name, levels_of(prepared.reference, [side])[name]), name)
-    yield from gate.not_yet(config, side)
     yield from weight_findings(prepared.weighing, facts[name], name)
     for which in (prepared.reference, side):
         about = None if which is prepared.reference else name
@@ -244,12 +267,12 @@ def _verdict_of(
     verdicts = [Verdict.FAIL] * bool(failing or blocked) + [Verdict.NOT_JUDGED] * bool(saying_nothing or unjudged)
     if unjudged and not saying_nothing:
         reasons.append(f"{len(unjudged)} of {len(rows)} comparisons were not judged: {unjudged[0]['reason']}")
-    if not rows:
+    if not rows and not any(m.get("candidate") == name for m in report.get("measures", ())):
         return combine([*verdicts, Verdict.NOT_JUDGED]), [*reasons, "nothing was compared"]
     return combine([*verdicts, Verdict.PASS]) if not verdicts else combine(verdicts), reasons
 
 
-def _report(
+def blank_report(
     prepared: Prepared,
     config: Config,
     facts: Mapping[str, Facts],
@@ -257,6 +280,7 @@ def _report(
     rows: list[Measured],
     measures: list[dict[str, Any]],
 ) -> dict[str, Any]:
+    """Return a report with everything but findings and verdicts."""
     plan, stats = prepared.plan, facts["reference"].stats
     return {
         "schema": SCHEMA,

@@ -23,6 +23,7 @@ from parity.release.names import budgeted, refuse_unknown
 from parity.release.normalization import Surveying, surveying
 from parity.release.piped import check_units, levels_of, with_graphs, with_pipelines
 from parity.release.plan import WORST_KEPT, Plan, make_plan
+from parity.release.replaying import Replaying, replaying
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
 from parity.release.weights import Weighing, weighing
@@ -48,7 +49,8 @@ class Prepared:
 
     ``batches`` are the batch cases: only candidates that take batches run them. ``graphs``: by candidate at policy
     level, the outputs of its graph that are judged besides. ``weighing``: whose weights are asked; ``surveying``: whose
-    normalization statistics. ``configured``: the artifact entries of the configurations that the user named.
+    normalization statistics; ``replaying``: which recorded data. ``configured``: the artifact entries of the
+    configurations that the user named.
     """
 
     root: Path
@@ -65,6 +67,7 @@ class Prepared:
     weighing: Weighing = field(default_factory=Weighing)
     configured: list[dict[str, Any]] = field(default_factory=list)
     surveying: Surveying = field(default_factory=Surveying)
+    replaying: Replaying = field(default_factory=Replaying)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -173,6 +176,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
         worst,
         weighing=weighing(config, root),
         surveying=surveying(config, root),
+        replaying=replaying(config, root),
         configured=files_json(config.contract.files, root),
     )
 

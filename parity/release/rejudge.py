@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from parity.errors import ArtifactError, UsageError
@@ -20,23 +21,38 @@ from parity.release.normalization import UNJUDGED
 from parity.release.normalization import unjudged as statistics_unjudged
 from parity.release.physical import in_graph_numbers
 from parity.release.piped import check_units
+from parity.release.replayed import Asked, judge_replay, load_replay
+from parity.release.replayed import unjudged as replay_unjudged
+from parity.release.replaying import STATES
 from parity.release.weights import unjudged
 from parity.runner.composed import GRAPH
 
-REMADE = ("DIFF", "WAIVE", "GATE007", "GATE008", "GATE009", "GATE010")  # follow from budgets and waivers
+REMADE = (
+    "DIFF",
+    "WAIVE",
+    "GATE007",
+    "GATE008",
+    "GATE009",
+    "GATE010",
+    "GATE016",
+    "REPLAY",
+    "TIME",
+)  # follow from budgets and waivers
 EXPLAINED = ("DIAG", "WEIGHT")
 JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget", "bound")
 
 
-def rejudge(report: Mapping[str, Any], config: Config, today: dt.date | None = None) -> dict[str, Any]:
-    """Return ``report`` judged again.
+def rejudge(
+    report: Mapping[str, Any], config: Config, today: dt.date | None = None, *, folder: Path | None = None
+) -> dict[str, Any]:
+    """Return ``report`` judged again; ``folder`` is where it lies, with what its replay measured.
 
     Raises:
         UsageError: it holds no candidate that the configuration names, or a budget is for no output of it.
         ArtifactError: it lacks comparisons or their numbers, or is not of the form that parity writes.
     """
     try:
-        return _rejudge(copy.deepcopy(dict(report)), config, today or dt.date.today())
+        return _rejudge(copy.deepcopy(dict(report)), config, today or dt.date.today(), folder)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
         raise ArtifactError(
             f"this report cannot be judged again: it is not as parity writes it ({type(e).__name__}: {e})",
@@ -44,7 +60,7 @@ def rejudge(report: Mapping[str, Any], config: Config, today: dt.date | None = N
         ) from None
 
 
-def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str, Any]:
+def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path | None) -> dict[str, Any]:
     known = {c.name for c in config.candidate}
     names = [c["name"] for c in fresh["candidates"]]
     if set(names) != known or len(names) != len(known):
@@ -75,6 +91,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
     kept += _unweighed(config, fresh, names)
     kept += _unsurveyed(config, fresh, kept)
+    kept += _replayed(config, fresh, folder)
     if "exhibits" in fresh:
         fresh["exhibits"] = still_true(fresh["exhibits"], before, fresh["comparisons"])
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
@@ -83,6 +100,33 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date) -> dict[str,
         judged["findings"] = [f for f in judged["findings"] if not f["code"].startswith(EXPLAINED)]
         judged["cause"] = None
     return judged
+
+
+def _replayed(config: Config, report: dict[str, Any], folder: Path | None) -> list[Finding]:
+    """Judge the replay again, put its measures and what it shows into the report, and return its findings.
+
+    What was measured must lie beside the report, as it was written.
+    """
+    told, names = report.get("replay"), [c["name"] for c in report["candidates"]]
+    if config.replay.dataset is None:
+        report.pop("replay", None)
+        return []
+    evidence = None if told is None or folder is None else load_replay(folder, told)
+    if told is None or "problem" in told or evidence is None or evidence.sha256 != told["sha256"]:
+        why = "the report was made without [replay]" if told is None else f"its {STATES} is not beside the report"
+        return [replay_unjudged(n, told["problem"] if told and "problem" in told else why) for n in names]
+    asked = Asked(
+        {c["name"]: c["precision"] for c in report["candidates"]},
+        {n: budgets_of(config, n, "policy") for n in names},
+        {o: v["elements"] for o, v in report["outputs"].items()},
+        {o: v.get("units") for o, v in report["outputs"].items()},
+        config.replay,
+        config.release.seed,
+    )
+    verdicts = judge_replay(evidence, asked)
+    report["measures"] += verdicts.measures
+    report["replay"] = verdicts.shown
+    return verdicts.findings
 
 
 def _unweighed(config: Config, report: Mapping[str, Any], names: Sequence[str]) -> list[Finding]:

@@ -1,7 +1,7 @@
 """What a comparison of distributions says: rows, findings, and what the report draws.
 
-Where it decides, a statistic fails if its p-value is below `ALPHA`, corrected for all of them, and it is over its
-margin. Where single actions are compared, all rows pass: they are evidence.
+Where it decides, a statistic fails if its p-value is below `OF_DISTRIBUTION`, corrected for all of them, and it is over
+its margin. Where single actions are compared, all rows pass: they are evidence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from parity.finding import Finding
-from parity.replay.margin import VARIANCE, covered, measured, named, tolerance
+from parity.replay.limits import covered
+from parity.replay.margin import VARIANCE, tolerance
 from parity.replay.marginal import (
     LEAST_GROUPS,
     Compared,
@@ -26,7 +27,9 @@ from parity.replay.marginal import (
 )
 from parity.replay.measure import block_of
 from parity.replay.model import Context, Row, State
-from parity.replay.permutation import ALPHA
+from parity.replay.permutation import OF_DISTRIBUTION
+from parity.replay.telling import amount
+from parity.replay.telling import dimension as called
 from parity.tensor import Array
 
 MOVED = 0.02  # of the reference's standard deviation over all frames: a smaller shift is of no concern
@@ -39,9 +42,9 @@ class Told:
     def __init__(self, state: State, context: Context, sums: Sums) -> None:
         """Take what was summed up, at least one frame, and what it is judged by."""
         self.state, self.context, self.sums = state, context, sums
-        self.counts = covered(context)
         self.frames = int(sums.count.sum())
         self.rounding = tolerance(context, np.sqrt(sums.reference_square.sum(axis=0) / self.frames))
+        self.counts = covered(self.rounding, context.scale)
         self.deviation = sums.deviation()
         self.margin = np.maximum(self.rounding, MOVED * self.deviation[0])
         self.spread = np.where(self.counts, np.hypot(self.deviation[0], self.rounding), 0.0)
@@ -69,7 +72,7 @@ class Told:
         failed = [row for row in self.rows() if row.verdict == "FAIL"]
         out = []
         if failed:
-            places = [named(self.context, d) for d in sorted({r.dimension for r in failed if r.dimension is not None})]
+            places = [called(self.context, d) for d in sorted({r.dimension for r in failed if r.dimension is not None})]
             out.append(
                 Finding(
                     "REPLAY050",
@@ -100,9 +103,9 @@ class Told:
                 "frames": self.frames,
                 "episodes": self.groups,
                 "subsample": len(self.group),
-                "alpha": ALPHA,
+                "alpha": OF_DISTRIBUTION,
                 "decides": self.context.sampled,
-                "not_covered": [named(self.context, int(d)) for d in np.flatnonzero(~self.counts)],
+                "not_covered": [called(self.context, int(d)) for d in np.flatnonzero(~self.counts)],
                 "quantiles": {name: np.quantile(v, at, axis=0).T.tolist() for name, v in sides.items()},
                 "dataset": data,
                 **{kind: {"value": f.effect.tolist(), "p": f.p.tolist()} for kind, f in kinds.items()},
@@ -119,15 +122,15 @@ class Told:
         return [row for row in rows if self.counts[d] or row.verdict == "FAIL"]
 
     def _row(self, name: str, kind: Compared, at: int, over: Any, limit: float, dimension: int | None) -> Row:
-        failed = self.context.sampled and bool(over) and bool(kind.p[at] <= ALPHA)
+        failed = self.context.sampled and bool(over) and bool(kind.p[at] <= OF_DISTRIBUTION)
         verdict: Literal["PASS", "FAIL"] = "FAIL" if failed else "PASS"
         value = float(kind.effect[at])
         interval = (float(kind.low[at]), float(kind.high[at])) if np.isfinite(kind.low[at]) else None
         units = self.context.units[dimension] if dimension is not None and name != "variance ratio" else None
         reason = ""
         if self.context.sampled and over:
-            what = "all dimensions together" if dimension is None else named(self.context, dimension)
-            reason = f"{what}: {name} {measured(value, units)}, where {measured(limit, units)} is allowed"
+            what = "all dimensions together" if dimension is None else called(self.context, dimension)
+            reason = f"{what}: {name} {amount(value, units)}, where {amount(limit, units)} is allowed"
             reason += f" (p = {kind.p[at]:.2g}); furthest at {self._furthest(dimension)}"
             reason += "" if failed else "; no more than chance does between episodes"
         decided = float(limit) if self.context.sampled else None
@@ -166,21 +169,21 @@ class Told:
     def _left(self) -> tuple[Finding, ...]:
         """Return a warning where the candidate is further from the recorded actions than the reference."""
         data = self.data
-        if not data or self.groups < LEAST_GROUPS or data["further"]["p"] > ALPHA / 4:
+        if not data or self.groups < LEAST_GROUPS or data["further"]["p"] > OF_DISTRIBUTION / 4:
             return ()
         one, other = (np.array(data[name]["wasserstein"]) for name in ("reference", "candidate"))
         share = np.where(self.counts, (other - one) / np.where(self.margin > 0, self.margin, np.inf), 0.0)
         worst = int(np.argmax(share))
         if share[worst] <= 1:
             return ()
-        near, far = (measured(float(side[worst]), self.context.units[worst]) for side in (one, other))
+        near, far = (amount(float(side[worst]), self.context.units[worst]) for side in (one, other))
         return (
             Finding(
                 "REPLAY051",
                 "warning",
                 f"The candidate is further from the recorded actions than the reference: {far} instead of {near} in "
-                f"{named(self.context, worst)} (Wasserstein distance).",
-                where=named(self.context, worst),
+                f"{called(self.context, worst)} (Wasserstein distance).",
+                where=called(self.context, worst),
                 evidence={"reference": one.tolist(), "candidate": other.tolist(), "p": data["further"]["p"]},
                 remedy="Look at what else differs between candidate and reference in this dimension.",
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.compare.budget import INFORMATIVE, INT8_RMS_RATIO
+from parity.compare.budget import INT8_RMS_RATIO
 from parity.replay.model import Context
 from parity.tensor import Array
 
@@ -22,21 +22,3 @@ def tolerance(context: Context, rms: Array) -> Array:
     loose = INT8_RMS_RATIO * rms if context.precision == "int8" else np.zeros_like(rms)
     limits = np.asarray(context.limits, np.float64)
     return np.where(np.isfinite(limits), limits, loose)
-
-
-def covered(context: Context) -> Array:
-    """Return in which dimensions the reference moves far enough to say something, ``(D,)`` bool."""
-    limits = np.asarray(context.limits, np.float64)
-    scale = np.asarray(context.scale, np.float64)
-    return (scale > 0) & (scale > INFORMATIVE * np.where(np.isfinite(limits), limits, 0.0))
-
-
-def named(context: Context, dimension: int) -> str:
-    """Return a dimension as people read it, such as ``action[2] (wrist)`` or ``action[2]``."""
-    number, space, word = context.names[dimension].partition(" ")
-    return f"{context.output}[{number}]{space}{word}"
-
-
-def measured(value: float, units: str | None) -> str:
-    """Return a number with its units, such as ``0.12 rad``."""
-    return f"{value:.3g} {units}" if units else f"{value:.3g}"

@@ -17,7 +17,7 @@ from parity.tensor import Array
 
 RESAMPLED = 999  # for intervals
 POINTS = 256  # at which distribution functions are compared, while permuting
-LEAST_GROUPS = 10  # episodes, so that swaps can give a p-value below ALPHA / 4: 2 / 2¹⁰
+LEAST_GROUPS = 12  # episodes, so that swaps can give a p-value below OF_DISTRIBUTION / 4: 2 / 2¹²
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,30 @@ from __future__ import annotations
 
 from functools import cache, reduce
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from parity.replay.model import Context, Judged, Played, State
 from parity.tensor import Array
 
+Gates = Literal[
+    "single",  # where single actions can be compared: noise is injected, or there is none
+    "sampled",  # where they cannot
+    "always",
+    "never",  # it shows, and names causes
+]
+
 
 class Measure(Protocol):
-    """One question about replayed actions."""
+    """One question about replayed actions.
+
+    ``gates`` says where it must judge: without a row of its own the candidate is then NOT_JUDGED.
+    """
 
     name: str
     rank: int  # the order in which the report tells of it
+    gates: Gates
 
     def observe(self, played: Played) -> State:
         """Return what is kept of a shard: a few kilobytes, whose size does not grow with the number of frames."""
@@ -40,6 +51,11 @@ def measures() -> tuple[Measure, ...]:
     """Return all registered measures, in order of rank."""
     points = sorted(entry_points(group="parity.measures"), key=lambda p: p.name)
     return tuple(sorted((p.load() for p in points), key=lambda m: m.rank))
+
+
+def must_judge(measure: Measure, *, sampled: bool) -> bool:
+    """Whether a candidate cannot pass without a row of this measure."""
+    return measure.gates == "always" or measure.gates == ("sampled" if sampled else "single")
 
 
 def merged(measure: Measure, states: list[State]) -> State:

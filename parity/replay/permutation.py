@@ -2,7 +2,7 @@
 
 Within a family of statistics the largest one counts (Westfall and Young, "Resampling-based multiple testing", 1993:
 single-step maxT), which takes account of how they depend on each other. Over families Holm's procedure (1979) is used.
-Together no more than ``ALPHA`` of right candidates have any statistic below it.
+The measures of a candidate that samples share ``ALPHA``, so that no more than that of right candidates fail in any.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 
 from parity.tensor import Array
 
-ALPHA = 0.01  # chance of any false alarm in one judgement, over all statistics and dimensions together
-ROUNDS = 1999  # permutations; the smallest p is 1 / (ROUNDS + 1)
+ALPHA = 0.01  # chance of any false alarm for one candidate, over all measures, statistics and dimensions together
+OF_SAMPLES, OF_DISTRIBUTION = 0.6 * ALPHA, 0.4 * ALPHA
+ROUNDS = 3999  # permutations; the smallest p is 1 / (ROUNDS + 1)
 
 
 def labels(random: np.random.Generator, samples: int, rounds: int = ROUNDS) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from parity.finding import Finding
-from parity.replay.margin import measured, named
 from parity.replay.model import Context, Row, State
 from parity.replay.sample_rows import Result
+from parity.replay.telling import amount, dimension
 from parity.tensor import Array
 
 STILL = 1e-6  # of the reference's variance: less is no sampling at all
@@ -19,7 +19,7 @@ def holes(state: State, context: Context) -> tuple[tuple[Row, ...], tuple[Findin
     if not state["holes"].any():
         return (), ()
     count, (_, episode, frame) = int(state["holes"].max()), state["first_hole"].tolist()
-    names = ", ".join(named(context, int(d)) for d in np.flatnonzero(state["holes"]))
+    names = ", ".join(dimension(context, int(d)) for d in np.flatnonzero(state["holes"]))
     where = f"first at episode {episode}, frame {frame}"
     title = f"Samples are NaN or infinite at {count} observations, {where}."
     row = Row("sample holes", float(count), "FAIL", 0.0, n=count, reason=f"{names}: {title}")
@@ -50,14 +50,13 @@ def repeats(alike: tuple[float, float], context: Context) -> tuple[Finding, ...]
     )
 
 
-def causes(result: Result, trusted: Array, tested: Array, rounding: Array) -> tuple[Finding, ...]:
+def causes(result: Result, trusted: Array, tested: Array) -> tuple[Finding, ...]:
     """Return findings where rows fail: the one that explains the others, else one for each kind.
 
     Args:
         result: of the test.
         trusted: the reference's samples, ``(M, S, H, D)``.
         tested: the candidate's.
-        rounding: what rounding may do to an action, ``(D,)``.
     """
     mean, spread, energy = result.fails_mean(), result.fails_spread(), result.fails_energy()
     if not (mean.any() or spread.any() or energy.any()):
@@ -81,14 +80,14 @@ def _no_noise(result: Result, trusted: Array, tested: Array, moving: Array) -> F
     gap = (tested.mean(axis=1, dtype=np.float64) - trusted.mean(axis=1, dtype=np.float64))[..., moving]
     distance = float(np.square(gap).mean() / variance.mean())  # 1 / S for the mean itself, 1 for a sample
     worst = int(np.argmax(np.where(moving, result.test.deviation[0], 0)))
-    spread = measured(float(result.test.deviation[0][worst]), result.context.units[worst])
+    spread = amount(float(result.test.deviation[0][worst]), result.context.units[worst])
     means = distance < 0.25
     what = "it gives their mean" if means else "its noise is always the same"
     return Finding(
         "REPLAY061",
         "error",
         f"The candidate does not sample: the same action each time, where the reference's samples spread by {spread} "
-        f"in {named(result.context, worst)}; {what}.",
+        f"in {dimension(result.context, worst)}; {what}.",
         where=result.context.output,
         evidence={"spread_reference": _list(result.test.deviation[0]), "distance_from_mean": distance},
         remedy="Export with sampling, not with the mean or a deterministic mode; or judge it against a reference that "
@@ -120,7 +119,7 @@ def _modes(result: Result) -> tuple[Finding, ...]:
 
 def _spread(result: Result, failing: Array) -> Finding:
     worst = int(np.argmax(np.abs(np.log(np.maximum(result.test.spread.effect, 1e-12))) * failing))
-    where = result.context.output if worst == len(result.margin) else named(result.context, worst)
+    where = result.context.output if worst == len(result.margin) else dimension(result.context, worst)
     return Finding(
         "REPLAY064",
         "error",
@@ -140,7 +139,7 @@ def _mean(result: Result) -> Finding:
         "REPLAY065",
         "error",
         f"The candidate's samples are shifted: {result.mean_words(worst)}.",
-        where=named(result.context, worst),
+        where=dimension(result.context, worst),
         evidence={"shift": _list(result.test.mean.effect[: len(result.margin)]), "margin": _list(result.margin)},
         remedy="Look at what is added or scaled after sampling, and at the last steps of the sampler.",
     )
@@ -148,7 +147,7 @@ def _mean(result: Result) -> Finding:
 
 def _shape(result: Result, failing: Array) -> Finding:
     worst = int(np.argmax(result.test.energy.effect * failing))
-    where = result.context.output if worst == len(result.margin) else named(result.context, worst)
+    where = result.context.output if worst == len(result.margin) else dimension(result.context, worst)
     return Finding(
         "REPLAY066",
         "error",

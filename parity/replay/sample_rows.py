@@ -1,6 +1,6 @@
 """What a two-sample test of repeated samples says, as rows of the report.
 
-A statistic fails where its p-value is below `ALPHA`, corrected for all of them, **and** it is over its margin: the
+A statistic fails where its p-value is below `OF_SAMPLES`, corrected for all of them, **and** it is over its margin: the
 first keeps right candidates from failing by chance, the second keeps many samples from failing what is of no concern.
 """
 
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from parity.replay.margin import VARIANCE, measured, named
+from parity.replay.margin import VARIANCE
 from parity.replay.model import Context, Row, State
-from parity.replay.permutation import ALPHA
+from parity.replay.permutation import OF_SAMPLES
+from parity.replay.telling import amount, plain
+from parity.replay.telling import dimension as called
 from parity.replay.two_sample import Family, TwoSample
 from parity.tensor import Array
 
@@ -52,17 +54,17 @@ class Result:
         """Return which statistics of the mean fail, ``(F,)`` bool."""
         mean = self.test.mean
         margin = np.resize(self.margin, len(mean.p))  # by dimension, again and again for each step
-        return np.asarray((mean.p <= ALPHA) & (np.abs(mean.effect) > margin))
+        return np.asarray((mean.p <= OF_SAMPLES) & (np.abs(mean.effect) > margin))
 
     def fails_spread(self) -> Array:
         """Return which ratios of variances fail, ``(D + 1,)`` bool."""
         ratio = self.test.spread.effect
-        return np.asarray((self.test.spread.p <= ALPHA) & ((ratio > VARIANCE) | (ratio * VARIANCE < 1)))
+        return np.asarray((self.test.spread.p <= OF_SAMPLES) & ((ratio > VARIANCE) | (ratio * VARIANCE < 1)))
 
     def fails_energy(self) -> Array:
         """Return which energy distances fail, ``(D + 1,)`` bool."""
         energy = self.test.energy
-        return np.asarray((energy.p <= ALPHA) & (energy.effect > self.test.energy_margin))
+        return np.asarray((energy.p <= OF_SAMPLES) & (energy.effect > self.test.energy_margin))
 
     def rows(self) -> tuple[Row, ...]:
         """Return one row for each dimension and kind that counts or fails, then those of all dimensions jointly."""
@@ -86,9 +88,9 @@ class Result:
         shift = self.test.shift[:, dimension]
         most = int(np.argmax(shift * np.sign(effect)))
         return (
-            f"{named(self.context, dimension)}: the mean of the samples is off by {measured(effect, units)}{step}, "
-            f"where {measured(float(self.margin[dimension]), units)} is allowed; most at "
-            f"{self.worst(shift * np.sign(effect))}: {measured(float(shift[most]), units)}"
+            f"{called(self.context, dimension)}: the mean of the samples is off by {amount(effect, units)}{step}, "
+            f"where {amount(float(self.margin[dimension]), units)} is allowed; most at "
+            f"{self.worst(shift * np.sign(effect))}: {amount(float(shift[most]), units)}"
         )
 
     def spread_words(self, dimension: int) -> str:
@@ -96,10 +98,10 @@ class Result:
         ratio = float(self.test.spread.effect[dimension])
         if dimension == len(self.margin):
             return f"all dimensions together: samples have {ratio:.3g} times the reference's variance"
-        trusted, tested = (measured(float(v), self.context.units[dimension]) for v in self.test.deviation[:, dimension])
+        trusted, tested = (amount(float(v), self.context.units[dimension]) for v in self.test.deviation[:, dimension])
         gap = (self.test.variance[1] - self.test.variance[0])[:, dimension] * (1 if ratio > 1 else -1)
         return (
-            f"{named(self.context, dimension)}: samples spread by {tested}, the reference's by {trusted} "
+            f"{called(self.context, dimension)}: samples spread by {tested}, the reference's by {trusted} "
             f"({ratio:.3g} times the variance); most at {self.worst(gap)}"
         )
 
@@ -112,8 +114,8 @@ class Result:
                 "observations": int(trusted.shape[0]),
                 "samples": int(trusted.shape[1]),
                 "permutations": self.test.rounds,
-                "alpha": ALPHA,
-                "not_covered": [named(self.context, int(d)) for d in np.flatnonzero(~self.counts)],
+                "alpha": OF_SAMPLES,
+                "not_covered": [called(self.context, int(d)) for d in np.flatnonzero(~self.counts)],
                 "spread": {"reference": _plain(self.test.deviation[0]), "candidate": _plain(self.test.deviation[1])},
                 "uncovered": {"reference": self.test.uncovered[0], "candidate": self.test.uncovered[1]},
                 **{kind: {"value": _plain(f.effect), "p": _plain(f.p)} for kind, f in kinds.items()},
@@ -135,7 +137,7 @@ class Result:
     def _energy(self, d: int) -> Row:
         failed, limit = bool(self.fails_energy()[d]), float(self.test.energy_margin[d])
         place = d if d < len(self.margin) else None
-        what = "all dimensions together" if place is None else named(self.context, d)
+        what = "all dimensions together" if place is None else called(self.context, d)
         reason = (
             f"{what}: samples are {self.test.energy.effect[d]:.2g} spreads of energy distance from the "
             f"reference's, where {limit:.2g} is allowed (p = {self.test.energy.p[d]:.2g})"
@@ -165,4 +167,4 @@ def _failed(row: Row) -> bool:
 
 
 def _plain(values: Array) -> list[float | None]:
-    return [float(v) if np.isfinite(v) else None for v in values]
+    return [plain(v) for v in values]

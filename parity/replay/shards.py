@@ -65,15 +65,18 @@ def chosen_episodes(dataset: Dataset, text: str | None) -> Sequence[Episode]:
     return sorted(chosen, key=lambda e: e.start)
 
 
-def shards_of(episodes: Sequence[Episode], aligned: int, frames: int = FRAMES, *, whole: bool = False) -> list[Shard]:
+def shards_of(
+    episodes: Sequence[Episode], aligned: int, frames: int | None = None, *, whole: bool = False
+) -> list[Shard]:
     """Return all frames of the episodes in shards of about ``frames``.
 
     Args:
         episodes: in order.
         aligned: parts of a long episode begin at multiples of this: where every side is asked anew.
-        frames: how many frames a shard has, about.
+        frames: how many frames a shard has, about (default `FRAMES`).
         whole: never cut an episode (policies that keep state).
     """
+    frames = frames or FRAMES
     shards: list[Shard] = []
     held: list[Part] = []
     for part in _parts(episodes, max(frames // aligned, 1) * aligned, whole=whole):

@@ -50,7 +50,6 @@ def test_sources_that_agree_pass_and_are_in_the_report(release: Path) -> None:
     deployed = (release / "deployed/norm_stats.json").read_bytes()
     assert report["stats"]["sources"][0]["sha256"] == hashlib.sha256(deployed).hexdigest()
     assert "stats" not in report["facts"]["reference"]
-    assert of(report, "GATE011") == []
     assert judged(release, "--from", str(release / "out" / "report.json"))[0] == 0
 
 

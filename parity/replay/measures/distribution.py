@@ -10,10 +10,10 @@ import numpy as np
 
 from parity.replay import bottom
 from parity.replay.distribution_rows import Told
-from parity.replay.margin import covered, named
 from parity.replay.marginal import LEAST_GROUPS, Sums
-from parity.replay.measure import BLOCKS, block_of
+from parity.replay.measure import BLOCKS, Gates, block_of
 from parity.replay.model import Context, Judged, Played, Row, State
+from parity.replay.telling import dimension
 from parity.tensor import Array
 
 SUBSAMPLE = 1024  # frames, by hash of their row: for Wasserstein and energy distances
@@ -26,6 +26,7 @@ class Distribution:
 
     name = "distribution"
     rank = 40
+    gates: Gates = "sampled"
 
     def observe(self, played: Played) -> State:
         """Sum up by groups of episodes, keep `SUBSAMPLE` frames. Frames where neither side acts are left out."""
@@ -56,9 +57,9 @@ class Distribution:
         bad = _bad(state, context)
         if frames == 0:
             return Judged((*bad, _not_judged("no frame at which both reference and candidate act")))
-        if not covered(context).any():
-            return Judged((*bad, _not_judged("the reference moves in no dimension: nothing is covered", frames)))
         told = Told(state, context, _sums(state))
+        if not told.counts.any():
+            return Judged((*bad, _not_judged("the reference moves in no dimension: nothing is covered", frames)))
         rows = (*bad, *told.rows())
         if context.sampled and groups < LEAST_GROUPS:
             few = (
@@ -96,7 +97,7 @@ def _bad(state: State, context: Context) -> tuple[Row, ...]:
     if not state["holes"].any():
         return ()
     count, (_, episode, frame) = int(state["holes"].sum()), state["first_hole"].tolist()
-    names = ", ".join(named(context, int(d)) for d in np.flatnonzero(state["holes"]))
+    names = ", ".join(dimension(context, int(d)) for d in np.flatnonzero(state["holes"]))
     reason = f"{names}: {count} actions are NaN, infinite or missing, first at episode {episode}, frame {frame}"
     return (Row("distribution", float(count), "FAIL", 0.0, n=count, reason=reason),)
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from parity.replay import bottom
 from parity.replay import sample_causes as told
-from parity.replay.margin import SHIFT, covered, tolerance
+from parity.replay.limits import covered
+from parity.replay.margin import SHIFT, tolerance
+from parity.replay.measure import Gates
 from parity.replay.model import Context, Judged, Played, Row, State
-from parity.replay.permutation import ALPHA
+from parity.replay.permutation import OF_SAMPLES
 from parity.replay.sample_rows import Result
 from parity.replay.two_sample import repeated, two_sample
 from parity.tensor import Array
@@ -31,7 +33,7 @@ class Samples:
 
     name = "samples"
     rank = 41
-    sampled_only = True  # says nothing, and must not be asked, unless `Context.sampled`
+    gates: Gates = "sampled"
 
     def observe(self, played: Played) -> State:
         """Keep the samples of `KEPT` observations, in float32, and count those with holes."""
@@ -67,19 +69,16 @@ class Samples:
             return Judged(())
         rows, findings = told.holes(state, context)
         trusted, tested = state["reference"], state["candidate"]
-        counts = covered(context)
-        if not rows and not counts.any():
-            return Judged((_not_judged("the reference moves in no dimension: its samples say nothing"),))
-        alike = (0.0, 0.0)
+        alike, shown, dimensions = (0.0, 0.0), {}, len(context.names)
         if len(trusted) >= 2 and trusted.shape[1] >= 2:
             alike = repeated(trusted), repeated(tested)
-            judged = _judge(trusted, tested, context, counts, state)
-            rows += judged.rows
-            findings += judged.findings
-            shown = judged.shown
-        else:
-            shown = {}
-        few = too_few(trusted.shape, int(counts.sum()), alike)
+            result = _tested(state, context)
+            if not result.counts.any():
+                return Judged((*rows, _not_judged("the reference moves in no dimension: its samples say nothing")))
+            rows += result.rows()
+            findings += told.causes(result, trusted, tested)
+            shown, dimensions = result.shown(), int(result.counts.sum())
+        few = too_few(trusted.shape, dimensions, alike)
         if few:
             rows = (*(r for r in rows if r.verdict == "FAIL"), _not_judged(few, len(trusted)))
         return Judged(rows, findings + told.repeats(alike, context), shown)
@@ -112,19 +111,19 @@ def needed(ratio: float, dimensions: int) -> int:
     """
     from scipy.stats import norm
 
-    threshold = norm.ppf(1 - ALPHA / 3 / 2 / (dimensions + 1))
+    threshold = norm.ppf(1 - OF_SAMPLES / 3 / 2 / (dimensions + 1))
     return ceil(4 * (float(threshold + norm.ppf(0.95)) / log(ratio)) ** 2)
 
 
-def _judge(trusted: Array, tested: Array, context: Context, counts: Array, state: State) -> Judged:
+def _tested(state: State, context: Context) -> Result:
+    trusted, tested = state["reference"], state["candidate"]
     centred = trusted - trusted.mean(axis=1, keepdims=True, dtype=np.float64)
     spread = np.sqrt(np.square(centred).mean(axis=(0, 1, 2)))
     rounding = tolerance(context, np.sqrt(np.square(trusted, dtype=np.float64).mean(axis=(0, 1, 2))))
     margin = np.maximum(rounding, SHIFT * spread)
+    counts = covered(rounding, context.scale)
     random = np.random.Generator(np.random.PCG64(context.seed))
-    test = two_sample(trusted, tested, margin, rounding, counts, random)
-    result = Result(test, state, context, margin, counts)
-    return Judged(result.rows(), told.causes(result, trusted, tested, rounding), result.shown())
+    return Result(two_sample(trusted, tested, margin, rounding, counts, random), state, context, margin, counts)
 
 
 def _no_holes(width: int) -> dict[str, Array]:
