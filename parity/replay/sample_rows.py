@@ -26,7 +26,7 @@ class Result:
 
     Attributes:
         test: of all observations that are kept.
-        state: with the ``row``, ``episode`` and ``frame`` of each.
+        state: with the ``row``, ``episode`` and ``frame`` of each, and the ``steps`` of the chunk that are kept.
         context: names, units.
         margin: of the mean, in units, ``(D,)``.
         counts: which dimensions the reference moves in, ``(D,)`` bool.
@@ -84,7 +84,7 @@ class Result:
         at, width = self.mean_at(dimension), len(self.margin)
         units = self.context.units[dimension]
         effect = float(self.test.mean.effect[at])
-        step = f" at step {at // width - 1} of the chunk" if at >= width else ""
+        step = f" at step {self.state['steps'][at // width - 1]} of the chunk" if at >= width else ""
         shift = self.test.shift[:, dimension]
         most = int(np.argmax(shift * np.sign(effect)))
         return (

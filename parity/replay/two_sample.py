@@ -16,6 +16,8 @@ import numpy as np
 from parity.replay.permutation import adjusted, holm, labels
 from parity.tensor import Array
 
+BLOCK = 1 << 17  # distances that are held at once, of each kind
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -188,18 +190,19 @@ class _Energy:
         self.sum = np.zeros((len(kinds), both, both))
         self.each = np.zeros((observations, len(kinds)))  # energy distance of each observation
         self.margin = np.zeros(len(kinds))
-        far = []
-        for m in range(observations):
+        far = np.zeros((observations, 2))
+        many = max(1, BLOCK // both**2)
+        for part in (slice(m, m + many) for m in range(0, observations, many)):
             for k, kind in enumerate(kinds):
-                points = np.ascontiguousarray(y[m][..., kind]).reshape(both, -1)
-                step = np.broadcast_to(shift[m][..., kind], (1, steps, int(kind.sum()))).reshape(1, -1)
-                distance = _distances(points)
-                self.sum[k] += distance
-                self.each[m, k] = _energy(distance)
-                self.margin[k] += _shifted(points[: both // 2], step, distance) / observations
-            far.append(_far(distance))
-        lost, added = np.mean(far, axis=0).tolist()
-        self.uncovered: tuple[float, float] = (lost, added)
+                size = steps * int(kind.sum())
+                points = y[part][..., kind].reshape(len(y[part]), both, size)
+                step = np.repeat(shift[part][..., kind], steps, axis=2).reshape(len(points), 1, size)
+                distance = _distances(points, points)
+                self.sum[k] += distance.sum(axis=0)
+                self.each[part, k] = _energy(distance)
+                self.margin[k] += _shifted(points[:, : both // 2], step, distance).sum() / observations
+            far[part] = _far(distance)
+        self.uncovered = (float(far[:, 0].mean()), float(far[:, 1].mean()))
 
     def family(self, sides: Array) -> Family:
         """Return the mean over observations, with an interval over observations."""
@@ -212,41 +215,44 @@ class _Energy:
         return Family(effect, effect - half, effect + half, adjusted(observed, permuted))
 
 
-def _distances(points: Array) -> Array:
-    if points.shape[1] == 1:
-        return np.asarray(np.abs(points - points.T))
-    square = (points**2).sum(axis=1)
-    gram = square[:, None] + square - 2 * (points @ points.T)
-    np.fill_diagonal(gram, 0.0)
-    return np.asarray(np.sqrt(np.maximum(gram, 0.0)))
+def _distances(one: Array, other: Array) -> Array:
+    """Return distances within each observation, ``(M, P, Q)``, of points ``(M, P, F)`` and ``(M, Q, F)``."""
+    if one.shape[2] == 1:
+        return np.asarray(np.abs(one - other.transpose(0, 2, 1)))
+    squares = [np.einsum("mpf,mpf->mp", side, side) for side in (one, other)]
+    gram = np.matmul(one, other.transpose(0, 2, 1))
+    gram *= -2
+    gram += squares[0][:, :, None]
+    gram += squares[1][:, None, :]
+    if one is other:
+        gram[:, np.arange(one.shape[1]), np.arange(one.shape[1])] = 0.0
+    return np.asarray(np.sqrt(np.maximum(gram, 0.0, out=gram), out=gram))
 
 
-def _energy(distance: Array) -> float:
-    """Return the energy distance without bias, of the first half of the points to the second."""
-    s = len(distance) // 2
-    within = distance[:s, :s].sum() + distance[s:, s:].sum()
-    return float(2 * distance[:s, s:].sum() / s**2 - within / (s * (s - 1)))
+def _energy(distance: Array) -> Array:
+    """Return the energy distances without bias, ``(M,)``, of the first half of the points to the second."""
+    s = distance.shape[1] // 2
+    across = distance[:, :s, s:].sum(axis=(1, 2))
+    within = distance.sum(axis=(1, 2)) - 2 * across
+    return np.asarray(2 * across / s**2 - within / (s * (s - 1)))
 
 
-def _shifted(points: Array, step: Array, distance: Array) -> float:
-    """Return the energy distance of points to the same points, all moved by ``step``: pairs of different ones."""
-    s = len(points)
-    square = (points**2).sum(axis=1)
-    moved = points + step
-    gram = square[:, None] + (moved**2).sum(axis=1) - 2 * (points @ moved.T)
-    across = np.sqrt(np.maximum(gram, 0.0))
-    return float(2 * (across.sum() - np.trace(across) - distance[:s, :s].sum()) / (s * (s - 1)))
+def _shifted(points: Array, step: Array, distance: Array) -> Array:
+    """Return the energy distances, ``(M,)``, of points to the same ones moved by ``step``: pairs of different ones."""
+    s = points.shape[1]
+    across = _distances(points, points + step)
+    different = across.sum(axis=(1, 2)) - np.trace(across, axis1=1, axis2=2)
+    return np.asarray(2 * (different - distance[:, :s, :s].sum(axis=(1, 2))) / (s * (s - 1)))
 
 
-def _far(distance: Array) -> tuple[float, float]:
-    """Return the share of each side's points that are far from all of the other side's.
+def _far(distance: Array) -> Array:
+    """Return the share of each side's points that are far from all of the other side's, ``(M, 2)``.
 
     Far is twice as far as any point of its own side is from the nearest other one.
     """
-    s = len(distance) // 2
+    s = distance.shape[1] // 2
     own = distance + np.where(np.eye(2 * s, dtype=bool), np.inf, 0.0)
-    shares = []
-    for mine, other in ((slice(0, s), slice(s, None)), (slice(s, None), slice(0, s))):
-        nearest = own[mine, mine].min(axis=1).max()
-        shares.append(float((distance[mine, other].min(axis=1) > 2 * nearest).mean()))
-    return shares[0], shares[1]
+    nearest = [own[:, half, half].min(axis=2).max(axis=1) for half in (slice(0, s), slice(s, None))]
+    across = distance[:, :s, s:]
+    gaps = across.min(axis=2), across.min(axis=1)
+    return np.stack([(gap > 2 * n[:, None]).mean(axis=1) for gap, n in zip(gaps, nearest, strict=True)], axis=1)

@@ -24,6 +24,7 @@ KEPT = 256  # observations, by hash of their row
 OBSERVATIONS = 256  # to ask for: with them a variance that is 10 % off is found in 95 of 100 judgements,
 SAMPLES = 64  # even in one of 14 dimensions, and with noise that is the same for a whole chunk
 RESOLVED = 1.5  # ratio of variances that must be found in 95 of 100 judgements, or there are too few samples
+STEPS = 16  # of a chunk that are kept, evenly from the first to the last
 LEAST_OBSERVATIONS, LEAST_SAMPLES = 8, 8
 _ARRAYS = ("row", "episode", "frame", "reference", "candidate")
 
@@ -36,12 +37,16 @@ class Samples:
     gates: Gates = "sampled"
 
     def observe(self, played: Played) -> State:
-        """Keep the samples of `KEPT` observations, in float32, and count those with holes."""
+        """Keep the samples of `KEPT` observations and `STEPS` steps, in float32, and count those with holes."""
         drawn, width = played.drawn, played.reference.shape[-1]
         if drawn is None:
             empty = np.zeros((0, 0, 0, width), np.float32)
             nowhere = np.zeros(0, np.int64)
-            return {**dict(zip(_ARRAYS, (*(nowhere,) * 3, empty, empty), strict=True)), **_no_holes(width)}
+            return {
+                **dict(zip(_ARRAYS, (*(nowhere,) * 3, empty, empty), strict=True)),
+                **_no_holes(width),
+                "steps": nowhere,
+            }
         row, episode, frame = (a[drawn.asked] for a in (played.at.row, played.at.episode, played.at.frame))
         bad = ~np.isfinite(drawn.reference) | ~np.isfinite(drawn.candidate)
         holes = _no_holes(width)
@@ -54,14 +59,18 @@ class Samples:
             }
         whole = np.flatnonzero(~bad.any(axis=(1, 2, 3)))
         kept = whole[bottom.first(row[whole], KEPT)]
-        sides = (side[kept].astype(np.float32) for side in (drawn.reference, drawn.candidate))
-        return {**dict(zip(_ARRAYS, (row[kept], episode[kept], frame[kept], *sides), strict=True)), **holes}
+        horizon = drawn.reference.shape[2]
+        steps = np.linspace(0, horizon - 1, min(horizon, STEPS)).round().astype(np.int64)
+        sides = (side[kept][:, :, steps].astype(np.float32) for side in (drawn.reference, drawn.candidate))
+        arrays = (row[kept], episode[kept], frame[kept], *sides)
+        return {**dict(zip(_ARRAYS, arrays, strict=True)), **holes, "steps": steps}
 
     def merge(self, earlier: State, later: State) -> State:
         """Keep the observations of the smallest hashes of both."""
         first = min((earlier, later), key=lambda s: int(s["first_hole"][0]))["first_hole"]
         holes = {"holes": earlier["holes"] + later["holes"], "first_hole": first}
-        return {**bottom.both(earlier, later, _ARRAYS, KEPT), **holes}
+        steps = max((earlier, later), key=lambda s: len(s["steps"]))["steps"]
+        return {**bottom.both(earlier, later, _ARRAYS, KEPT), **holes, "steps": steps}
 
     def judge(self, state: State, context: Context) -> Judged:
         """Return rows of mean, variance ratio and energy distance by dimension, and the energy of all jointly."""
