@@ -12,6 +12,7 @@ from parity.report.figures import ABSENT, pairs, show, times
 from parity.report.text import markdown, markdown_code
 from parity.report.view import (
     Entry,
+    compared_words,
     findings_of,
     glances,
     headline,
@@ -19,8 +20,6 @@ from parity.report.view import (
     off_where,
     other_reasons,
     ratio_of,
-    tally,
-    tally_words,
     worst_first,
 )
 
@@ -89,7 +88,7 @@ def _head(report: Entry) -> str:
         lines.append(
             f"- only {show(scope.get('selected'))} of {show(scope.get('planned'))} planned comparisons were selected"
         )
-    lines.append(f"- {tally_words(tally(report['comparisons']))}; seed {show(release.get('seed'))}")
+    lines.append(f"- {compared_words(report)}; seed {show(release.get('seed'))}")
     return "\n".join(lines) + "\n"
 
 

@@ -18,6 +18,7 @@ from parity.report.view import (
     Entry,
     Glance,
     case_notes,
+    compared_words,
     far_off,
     findings_of,
     glances,
@@ -29,7 +30,6 @@ from parity.report.view import (
     ratio_of,
     reasons_of,
     said,
-    tally,
     tally_words,
     worst_first,
 )
@@ -118,7 +118,7 @@ def _story(report: Entry) -> list[tuple[str, str]]:
     some = (
         f" (only {show(scope.get('selected'))} of {show(scope.get('planned'))} planned were selected)" if partly else ""
     )
-    out.append(("compared", tally_words(tally(comparisons)) + some))
+    out.append(("compared", compared_words(report) + some))
     return out
 
 
