@@ -28,8 +28,8 @@ from parity.replay.marginal import (
 from parity.replay.measure import block_of
 from parity.replay.model import Context, Row, State
 from parity.replay.permutation import OF_DISTRIBUTION
+from parity.replay.said import called
 from parity.replay.telling import amount
-from parity.replay.telling import dimension as called
 from parity.tensor import Array
 
 MOVED = 0.02  # of the reference's standard deviation over all frames: a smaller shift is of no concern

@@ -6,8 +6,9 @@ import numpy as np
 
 from parity.finding import Finding
 from parity.replay.model import Context, Row, State
+from parity.replay.said import called
 from parity.replay.sample_rows import Result
-from parity.replay.telling import amount, dimension
+from parity.replay.telling import amount
 from parity.tensor import Array
 
 STILL = 1e-6  # of the reference's variance: less is no sampling at all
@@ -19,7 +20,7 @@ def holes(state: State, context: Context) -> tuple[tuple[Row, ...], tuple[Findin
     if not state["holes"].any():
         return (), ()
     count, (_, episode, frame) = int(state["holes"].max()), state["first_hole"].tolist()
-    names = ", ".join(dimension(context, int(d)) for d in np.flatnonzero(state["holes"]))
+    names = ", ".join(called(context, int(d)) for d in np.flatnonzero(state["holes"]))
     where = f"first at episode {episode}, frame {frame}"
     title = f"Samples are NaN or infinite at {count} observations, {where}."
     row = Row("sample holes", float(count), "FAIL", 0.0, n=count, reason=f"{names}: {title}")
@@ -87,7 +88,7 @@ def _no_noise(result: Result, trusted: Array, tested: Array, moving: Array) -> F
         "REPLAY061",
         "error",
         f"The candidate does not sample: the same action each time, where the reference's samples spread by {spread} "
-        f"in {dimension(result.context, worst)}; {what}.",
+        f"in {called(result.context, worst)}; {what}.",
         where=result.context.output,
         evidence={"spread_reference": _list(result.test.deviation[0]), "distance_from_mean": distance},
         remedy="Export with sampling, not with the mean or a deterministic mode; or judge it against a reference that "
@@ -119,7 +120,7 @@ def _modes(result: Result) -> tuple[Finding, ...]:
 
 def _spread(result: Result, failing: Array) -> Finding:
     worst = int(np.argmax(np.abs(np.log(np.maximum(result.test.spread.effect, 1e-12))) * failing))
-    where = result.context.output if worst == len(result.margin) else dimension(result.context, worst)
+    where = result.context.output if worst == len(result.margin) else called(result.context, worst)
     return Finding(
         "REPLAY064",
         "error",
@@ -139,7 +140,7 @@ def _mean(result: Result) -> Finding:
         "REPLAY065",
         "error",
         f"The candidate's samples are shifted: {result.mean_words(worst)}.",
-        where=dimension(result.context, worst),
+        where=called(result.context, worst),
         evidence={"shift": _list(result.test.mean.effect[: len(result.margin)]), "margin": _list(result.margin)},
         remedy="Look at what is added or scaled after sampling, and at the last steps of the sampler.",
     )
@@ -147,7 +148,7 @@ def _mean(result: Result) -> Finding:
 
 def _shape(result: Result, failing: Array) -> Finding:
     worst = int(np.argmax(result.test.energy.effect * failing))
-    where = result.context.output if worst == len(result.margin) else dimension(result.context, worst)
+    where = result.context.output if worst == len(result.margin) else called(result.context, worst)
     return Finding(
         "REPLAY066",
         "error",

@@ -14,8 +14,8 @@ import numpy as np
 from parity.replay.margin import VARIANCE
 from parity.replay.model import Context, Row, State
 from parity.replay.permutation import OF_SAMPLES
+from parity.replay.said import called
 from parity.replay.telling import amount, plain
-from parity.replay.telling import dimension as called
 from parity.replay.two_sample import Family, TwoSample
 from parity.tensor import Array
 

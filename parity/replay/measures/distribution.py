@@ -13,7 +13,7 @@ from parity.replay.distribution_rows import Told
 from parity.replay.marginal import LEAST_GROUPS, Sums
 from parity.replay.measure import BLOCKS, Gates, block_of
 from parity.replay.model import Context, Judged, Played, Row, State
-from parity.replay.telling import dimension
+from parity.replay.said import called
 from parity.tensor import Array
 
 SUBSAMPLE = 1024  # frames, by hash of their row: for Wasserstein and energy distances
@@ -97,7 +97,7 @@ def _bad(state: State, context: Context) -> tuple[Row, ...]:
     if not state["holes"].any():
         return ()
     count, (_, episode, frame) = int(state["holes"].sum()), state["first_hole"].tolist()
-    names = ", ".join(dimension(context, int(d)) for d in np.flatnonzero(state["holes"]))
+    names = ", ".join(called(context, int(d)) for d in np.flatnonzero(state["holes"]))
     reason = f"{names}: {count} actions are NaN, infinite or missing, first at episode {episode}, frame {frame}"
     return (Row("distribution", float(count), "FAIL", 0.0, n=count, reason=reason),)
 
