@@ -19,6 +19,8 @@ from parity.report.baseline import baseline_lines, baseline_table
 from parity.report.figures import ABSENT, number, pairs, short, show, times
 from parity.report.first_screen import sides_of
 from parity.report.pictures import outputs_shown
+from parity.report.replay_section import replay_shown
+from parity.report.replay_view import badness, in_units, measured_at, measures_of, tally_of
 from parity.report.rows import table
 from parity.report.statistics import statistics_shown
 from parity.report.text import clean
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MAX_BUDGETS = 200
+MAX_MEASURES, MAX_BAD_MEASURES = 300, 40  # in all, and of those that do not pass before the rest is folded
 MAX_TERMS = 100  # lines of one finding's evidence, or of the environment
 MAX_TEXT = 2_000  # characters of one text: a tensor's name may be a megabyte
 _FLOOR_WORDS = {
@@ -106,18 +109,19 @@ def page(report: Entry) -> dict[str, Any]:
         "created": str(release.get("created") or ABSENT).replace("T", " ").replace("+00:00", " UTC"),
         "seed": show(release.get("seed")) if release.get("seed") is not None else ABSENT,
         "scope": _scope(scope),
-        "tally": tally_words(tally(comparisons)),
+        "tally": tally_words(tally(comparisons)) if comparisons or not measures_of(report) else "",
         "sides": sides_of(report),
         "artifacts": [_artifact(a) for a in report["artifacts"]],
         "candidates": [_candidate(report, g) for g in glances(report)],
         "findings": [_finding(f) for f in findings_of(report)],
         "waived": [_finding(f) for f in findings_of(report, waived=True)],
         "exhibits": outputs_shown(report),
+        "replay": replay_shown(report),
         "statistics": statistics_shown(report),
         "table": table(ordered, notes),
         "script": script,
         "script_hash": f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
-        "measures": [_measure(m) for m in report["measures"]],
+        "measures": _measures(report["measures"]),
         "baseline": baseline_lines(report, tabled=True),
         "moved": baseline_table(report),
         "budgets": _budgets(report),
@@ -172,7 +176,7 @@ def _candidate(report: Entry, g: Any) -> dict[str, Any]:
         "verdict": g.verdict,
         "reasons": reasons_of(g, report),
         "tally": g.tally,
-        "worst": off_where(g.worst) if g.worst else "nothing was compared",
+        "worst": g.words,
         "outputs": [
             {
                 "level": level,
@@ -197,6 +201,22 @@ def _finding(f: Entry) -> dict[str, Any]:
         "remedy": str(f.get("remedy") or ""),
         "waived": short(f["waived"]) if f.get("waived") else "",
         "evidence": _terms(f.get("evidence")),
+        "evidence_of": str(f.get("evidence_of") or ""),
+    }
+
+
+def _measures(measures: Sequence[Entry]) -> dict[str, Any]:
+    """Return the measures, worst first: those that do not pass, and folded the others, as far as there is room."""
+    ordered = sorted(measures, key=badness)
+    bad = [m for m in ordered if m.get("verdict") != "PASS"]
+    first = ordered[: min(max(len(bad), 8 if len(ordered) > MAX_MEASURES else len(ordered)), MAX_BAD_MEASURES)]
+    folded = ordered[len(first) : MAX_MEASURES]
+    left = len(ordered) - len(first) - len(folded)
+    more = f" {left:,} of them are in report.json only." if left > 0 else ""
+    return {
+        "words": f"{tally_of(measures)}, worst first.{more}",
+        "rows": [_measure(m) for m in first],
+        "folded": [_measure(m) for m in folded],
     }
 
 

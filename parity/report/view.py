@@ -6,12 +6,14 @@ Everything here is tolerant: a key that an older report lacks is shown as absent
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from parity.finding import SEVERITIES
+from parity.report.alike import together
 from parity.report.figures import ABSENT, number, show, times
+from parity.report.replay_view import badness, in_units, measure_ratio, measured_at, measures_of, replayed_of, tally_of
 
 Entry = Mapping[str, Any]
 
@@ -150,9 +152,24 @@ def headline(report: Entry) -> str:
     comparisons = report.get("comparisons") or []
     if report.get("verdict") != "PASS":
         return "no reason was recorded"
-    ratios = [r for r in map(ratio_of, comparisons) if r is not None]
-    margin = f", the worst at {times(max(ratios))}" if ratios else ""
-    return f"all {len(comparisons):,} comparisons keep their limits{margin}"
+    parts = []
+    if comparisons or not measures_of(report):
+        ratios = [r for r in map(ratio_of, comparisons) if r is not None]
+        parts.append(f"all {len(comparisons):,} comparisons keep their limits{_margin(ratios)}")
+    return "; ".join([*parts, *_kept_in_replay(report)])
+
+
+def _margin(ratios: Sequence[float]) -> str:
+    return f", the worst at {times(max(ratios))}" if ratios else ""
+
+
+def _kept_in_replay(report: Entry) -> list[str]:
+    replayed, measures = replayed_of(report), measures_of(report)
+    if replayed is None or not measures:
+        return []
+    ratios = [r for r in map(measure_ratio, measures) if r is not None]
+    frames = f"{show(replayed.told.get('frames'))} replayed frames"
+    return [f"all {len(measures):,} measures of {frames} keep their limits{_margin(ratios)}"]
 
 
 def waived_outputs(report: Entry) -> set[tuple[str, str]]:
@@ -209,11 +226,15 @@ def reasons_of(glance: Glance, report: Entry) -> list[str]:
 
 
 def findings_of(report: Entry, *, waived: bool = False) -> list[Entry]:
-    """Return the findings that stand (or those that are waived), errors first, the cause before all."""
+    """Return the findings that stand (or those that are waived), errors first, the cause before all.
+
+    Warnings that say the same of several candidates are one.
+    """
     order: dict[str, int] = {s: i for i, s in enumerate(SEVERITIES)}
     chosen = [f for f in report.get("findings") or [] if bool(f.get("waived")) is waived]
     cause = _bare(headline(report))
-    return sorted(chosen, key=lambda f: (order.get(str(f.get("severity")), 0), _bare(f.get("title")) != cause))
+    ordered = sorted(chosen, key=lambda f: (order.get(str(f.get("severity")), 0), _bare(f.get("title")) != cause))
+    return together(ordered, len(report.get("candidates") or []))
 
 
 def tally(entries: Iterable[Entry]) -> dict[str, int]:
@@ -232,7 +253,7 @@ def tally_words(counts: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One candidate at a glance. ``worst`` is its worst comparison, None where it has none."""
+    """One candidate at a glance. ``worst`` is its worst comparison, None where it has none; ``replay`` its measures."""
 
     name: str
     runner: str
@@ -241,10 +262,26 @@ class Glance:
     reasons: tuple[str, ...]
     counts: Mapping[str, int]
     worst: Entry | None
+    replay: tuple[Entry, ...] = ()
 
     @property
     def tally(self) -> str:
-        return tally_words(self.counts)
+        if not self.replay:
+            return tally_words(self.counts)
+        compared = [tally_words(self.counts)] if self.worst else []
+        return "; ".join([*compared, f"replayed: {tally_of(self.replay)}"])
+
+    @property
+    def words(self) -> str:
+        """What is worst: of the comparisons, else of what was measured in a replay."""
+        if self.worst:
+            return off_where(self.worst)
+        m = min(self.replay, key=badness, default=None)
+        if m is None:
+            return "nothing was compared"
+        ratio = times(measure_ratio(m))
+        value = in_units(m.get("value"), str(m.get("units") or ""))
+        return f"replayed, {measured_at(m)}: {value}{f', {ratio}' if ratio else ''}"
 
 
 def glances(report: Entry) -> list[Glance]:
@@ -252,6 +289,9 @@ def glances(report: Entry) -> list[Glance]:
     by_name: dict[str, list[Entry]] = {}
     for comparison in report.get("comparisons") or []:
         by_name.setdefault(str(comparison.get("candidate")), []).append(comparison)
+    replayed: dict[str, list[Entry]] = {}
+    for measure in measures_of(report):
+        replayed.setdefault(str(measure.get("candidate")), []).append(measure)
     out = []
     for candidate in report.get("candidates") or []:
         mine = by_name.get(str(candidate.get("name")), [])
@@ -264,6 +304,7 @@ def glances(report: Entry) -> list[Glance]:
                 reasons=tuple(str(r) for r in candidate.get("reasons") or ()),
                 counts=tally(mine),
                 worst=worst_of(mine),
+                replay=tuple(replayed.get(str(candidate.get("name")), ())),
             )
         )
     return out
