@@ -57,7 +57,7 @@ def only(found: Judged) -> Finding:
 
 def test_it_is_registered_and_gates_nothing() -> None:
     assert [m.gates for m in measures() if m.name == "open_loop"] == ["never"]
-    assert [m.gates for m in measures() if m.name == "error"] == [True]
+    assert [m.gates for m in measures() if m.name == "error"] == ["single"]
 
 
 def test_the_figures_are_numpys() -> None:
