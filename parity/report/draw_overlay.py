@@ -53,11 +53,12 @@ class Strand:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Part of an episode: ``first`` is the frame of its first number."""
+    """Part of an episode: ``first`` is the frame of its first number, ``seams`` are those where a new chunk begins."""
 
     episode: int
     first: int
     strands: tuple[Strand, ...]
+    seams: tuple[int, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -72,7 +73,8 @@ def stretch_of(output: str, shown: Mapping[str, Any]) -> Stretch | None:
     first, episode = shown.get("first"), shown.get("episode")
     if not good or len({len(s.reference) for s in good}) != 1:
         return None
-    return Stretch(episode if isinstance(episode, int) else 0, first if isinstance(first, int) else 0, good)
+    seams = tuple(f for f in sequence(shown.get("seams")) if isinstance(f, int))
+    return Stretch(episode if isinstance(episode, int) else 0, first if isinstance(first, int) else 0, good, seams)
 
 
 def closer(stretch: Stretch) -> Stretch:
@@ -80,7 +82,10 @@ def closer(stretch: Stretch) -> Stretch:
     gaps = [-1.0 if math.isnan(d) else abs(d) for d in stretch.strands[0].difference]
     start = max(0, min(gaps.index(max(gaps)) - _WINDOW // 2, stretch.frames - _WINDOW))
     parts = tuple(s.part(start, start + _WINDOW) for s in stretch.strands)
-    return Stretch(stretch.episode, stretch.first + start, parts)
+    first = stretch.first + start
+    return Stretch(
+        stretch.episode, first, parts, tuple(f for f in stretch.seams if first <= f < first + len(parts[0].reference))
+    )
 
 
 def _strand(output: str, d: Mapping[str, Any]) -> Strand | None:
@@ -140,6 +145,8 @@ def _panels(figure: Any, stretch: Stretch, shown: Sequence[Strand]) -> None:
         below = panel(figure, left, top - 1.55, right, top - 1.05, x, (-1.0, 1.0))
         heading(above, label(s.name + (f", {s.units}" if s.units else ""), 48))
         lines = _actions(above, frames, s)
+        if 1 < len(stretch.seams) <= _WINDOW // 2:
+            lines.append(_seams(above, stretch.seams))
         difference_axis(below, frames, s.difference, s.limit)
         ticks = [t for t in ticks_between((frames[0], frames[-1]), 6) if t == int(t)]
         x_axis(above, ticks, [])
@@ -147,6 +154,13 @@ def _panels(figure: Any, stretch: Stretch, shown: Sequence[Strand]) -> None:
         x_axis(below, ticks, [f"{t:g}" for t in ticks], title=f"frame of episode {stretch.episode}" if last else "")
         if i == 0:
             legend(figure, lines, LEFT)
+
+
+def _seams(axes: Any, frames: Sequence[int]) -> Any:
+    style = {"color": SOFT, "linestyle": "none", "marker": 3, "markersize": 3, "markeredgewidth": 0.7}
+    across = axes.get_xaxis_transform()
+    (marks,) = axes.plot(frames, [1.0] * len(frames), transform=across, clip_on=False, label="a new chunk", **style)
+    return marks
 
 
 def _actions(axes: Any, frames: list[int], s: Strand) -> list[Any]:

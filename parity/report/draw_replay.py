@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WIDTH = 8.4  # inches
 _ROW, _HIGH = 1.75, 1.25  # inches: the picture less its head, and a panel
 _ROOM = 1.5  # of the largest value: above it the lines are named
-_STRIP = 0.36  # inches of one dimension among the distributions
+_STRIP = 0.42  # inches of one dimension among the distributions
 STRIPS = 12
 _COLOURS = {"reference": REFERENCE, "candidate": CANDIDATE, "recorded": SOFT}
 
@@ -36,7 +36,7 @@ class Course:
 
 
 def courses_of(track: Track) -> list[Course]:
-    """Return the errors by step of the chunk, by phase of the episode, since the reset, and against what was recorded."""
+    """Return the errors by step of the chunk, by phase of the episode, and against what was recorded."""
     found = [
         _along(track, "error", "by_step", "step", "Error by step of the chunk", "step of the chunk", 1.0),
         _along(track, "error", "by_phase", "phase", "Error by phase of the episode", "% of the episode", 100.0),
@@ -67,7 +67,8 @@ def _along(track: Track, measure: str, name: str, places: str, title: str, axis:
     called = next((line.name for line in track.lines if line.place == worst), f"{track.output}[{worst}]")
     x = tuple(times * (v or 0.0) for v in at)
     peak = max(range(len(x)), key=lambda i: shares[worst][i])
-    words = f"{title}: worst in {called}, {show(100 * shares[worst][peak])} % of how far it moves at {axis} {show(x[peak])}."
+    most = f"{show(100 * shares[worst][peak])} % of how far it moves"
+    words = f"{title}: worst in {called}, {most} at {axis} {show(x[peak])}."
     lines = [(called, CANDIDATE, tuple(shares[worst]))]
     if len(moving) > 1:
         lines.append((f"median of {len(moving)} dimensions", INK, middle))
@@ -161,9 +162,12 @@ def draw_spreads(spreads: Sequence[Spread], key: str, title: str) -> Markup:
 
 def _strips(figure: Any, spreads: Sequence[Spread]) -> None:
     width, height = figure.get_size_inches()
-    names = [label(s.name, 30) for s in spreads]
+    names = [label(s.name, 36) for s in spreads]
     ends = [(min(v[0] for _, v in s.sides), max(v[-1] for _, v in s.sides)) for s in spreads]
-    lows, highs = [show(a) for a, _ in ends], [f"{show(b)} {s.units}".rstrip() for (_, b), s in zip(ends, spreads, strict=True)]
+    lows, highs = (
+        [show(a) for a, _ in ends],
+        [f"{show(b)} {s.units}".rstrip() for (_, b), s in zip(ends, spreads, strict=True)],
+    )
     left, right = widest(names) + widest(lows) + 0.1, width - widest(highs) - 0.1
     axes = panel(figure, left, 0.05, right, height - 0.3, (-0.01, 1.01), (len(spreads) - 0.5, -0.5))
     handles: dict[str, Any] = {}
@@ -172,7 +176,7 @@ def _strips(figure: Any, spreads: Sequence[Spread]) -> None:
         if y:
             axes.plot([0, 1], [y - 0.5, y - 0.5], color=SOFT, linewidth=0.3)
         for place, (side, values) in enumerate(s.sides):
-            at = y + 0.26 * (place - (len(s.sides) - 1) / 2)
+            at = y + 0.25 * (place - (len(s.sides) - 1) / 2)
             x = [(v - low) / (high - low) if high > low else 0.5 for v in values]
             handles.setdefault(side, _strip(axes, x, at, side))
         axes.text(-0.01, y, lows[y], ha="right", va="center", fontsize=7, color=SOFT)
@@ -187,7 +191,12 @@ def _strip(axes: Any, x: Sequence[float], y: float, side: str) -> Any:
     for low, high, wide in ((0, last, 0.6), (round(0.05 * last), round(0.95 * last), 1.6)):
         axes.plot([x[low], x[high]], [y, y], color=colour, linewidth=wide, solid_capstyle="butt")
     (line,) = axes.plot(
-        [x[round(0.25 * last)], x[round(0.75 * last)]], [y, y], color=colour, linewidth=4, solid_capstyle="butt", label=side
+        [x[round(0.25 * last)], x[round(0.75 * last)]],
+        [y, y],
+        color=colour,
+        linewidth=4,
+        solid_capstyle="butt",
+        label=side,
     )
     axes.plot([x[last // 2]], [y], color=INK, marker="|", markersize=6, markeredgewidth=1.2, linestyle="none")
     return line

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from parity.report.atomic import replace_file
 from parity.report.baseline import baseline_lines, baseline_table
-from parity.report.figures import ABSENT, number, pairs, short, show, times
+from parity.report.figures import ABSENT, pairs, short, show, times
 from parity.report.first_screen import sides_of
+from parity.report.glance import glances, outputs_of
+from parity.report.measures import measures_shown
 from parity.report.pictures import outputs_shown
 from parity.report.replay_section import replay_shown
-from parity.report.replay_view import badness, in_units, measured_at, measures_of, tally_of
+from parity.report.replay_view import measures_of
 from parity.report.rows import table
 from parity.report.statistics import statistics_shown
 from parity.report.text import clean
@@ -29,16 +31,14 @@ from parity.report.view import (
     Entry,
     case_notes,
     findings_of,
-    glances,
     headline,
     off_where,
     other_reasons,
-    outputs_of,
     ratio_of,
-    reasons_of,
     reproduce,
     tally,
     tally_words,
+    untold,
     worst_first,
 )
 
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MAX_BUDGETS = 200
-MAX_MEASURES, MAX_BAD_MEASURES = 300, 40  # in all, and of those that do not pass before the rest is folded
 MAX_TERMS = 100  # lines of one finding's evidence, or of the environment
 MAX_TEXT = 2_000  # characters of one text: a tensor's name may be a megabyte
 _FLOOR_WORDS = {
@@ -121,7 +120,7 @@ def page(report: Entry) -> dict[str, Any]:
         "table": table(ordered, notes),
         "script": script,
         "script_hash": f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
-        "measures": _measures(report["measures"]),
+        "measures": measures_shown(report["measures"]),
         "baseline": baseline_lines(report, tabled=True),
         "moved": baseline_table(report),
         "budgets": _budgets(report),
@@ -174,7 +173,7 @@ def _candidate(report: Entry, g: Any) -> dict[str, Any]:
         "runner": g.runner,
         "precision": g.precision,
         "verdict": g.verdict,
-        "reasons": reasons_of(g, report),
+        "reasons": untold(g.reasons, report),
         "tally": g.tally,
         "worst": g.words,
         "outputs": [
@@ -202,35 +201,6 @@ def _finding(f: Entry) -> dict[str, Any]:
         "waived": short(f["waived"]) if f.get("waived") else "",
         "evidence": _terms(f.get("evidence")),
         "evidence_of": str(f.get("evidence_of") or ""),
-    }
-
-
-def _measures(measures: Sequence[Entry]) -> dict[str, Any]:
-    """Return the measures, worst first: those that do not pass, and folded the others, as far as there is room."""
-    ordered = sorted(measures, key=badness)
-    bad = [m for m in ordered if m.get("verdict") != "PASS"]
-    first = ordered[: min(max(len(bad), 8 if len(ordered) > MAX_MEASURES else len(ordered)), MAX_BAD_MEASURES)]
-    folded = ordered[len(first) : MAX_MEASURES]
-    left = len(ordered) - len(first) - len(folded)
-    more = f" {left:,} of them are in report.json only." if left > 0 else ""
-    return {
-        "words": f"{tally_of(measures)}, worst first.{more}",
-        "rows": [_measure(m) for m in first],
-        "folded": [_measure(m) for m in folded],
-    }
-
-
-def _measure(m: Entry) -> dict[str, str]:
-    low, high = (m.get("interval") or [None, None])[:2]
-    units = f" {m['units']}" if m.get("units") else ""
-    return {
-        "verdict": str(m.get("verdict")),
-        "id": str(m.get("id")),
-        "value": show(m.get("value")) + units,
-        "interval": ABSENT if number(low) is None else f"{show(low)} … {show(high)}",
-        "limit": show(m.get("limit")),
-        "n": show(m.get("n")),
-        "reason": str(m.get("reason") or ""),
     }
 
 

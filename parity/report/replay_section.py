@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from parity.report import draw_overlay, draw_replay
 from parity.report.draw_overlay import Stretch, closer, stretch_of
 from parity.report.figures import number, show
 from parity.report.replay_tables import coverage_shown, details_of, played_terms
-from parity.report.replay_view import GENERAL, Entry, Line, Replayed, Track, mapping, replayed_of, tally_of, measures_of
+from parity.report.replay_view import GENERAL, Entry, Line, Replayed, Track, mapping, measures_of, replayed_of, tally_of
 
 MAX_DRAWN = 8  # tracks with pictures: each costs half a second and 50 kB
 MAX_TRACKS = 60
@@ -132,5 +132,3 @@ def _overlay(
     note = f"Episode {stretch.episode}, frames {stretch.first} to {last}; under each its difference and the limit."
     svg = draw_overlay.draw_overlay(stretch, key, f"{title}: {t.candidate}, {t.output}", panels)
     return [{"svg": svg, "title": title, "note": note, "folded": folded}]
-
-

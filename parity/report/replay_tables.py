@@ -98,7 +98,7 @@ def coverage_shown(replayed: Replayed) -> dict[str, Any] | None:
     features: dict[str, list[Entry]] = {}
     for r in rows:
         features.setdefault(str(r.get("feature")), []).append(r)
-    ordered = sorted(rows, key=lambda r: (_least(r)[0], str(r.get("element"))))
+    ordered = sorted(rows, key=lambda r: _least(r)[0])
     return {
         "words": [_covered(name, own) for name, own in features.items()],
         "rows": [_coverage(r) for r in ordered[:MAX_COVERAGE]],
@@ -166,7 +166,9 @@ def _form(t: Track, order: Sequence[Line]) -> Table | None:
     if not columns[0]:
         return None
     words = "The candidate as gain × the reference + offset: 1 and 0 where they are the same."
-    return _table("Gain and offset", words, ["dimension", "gain", "offset", "correlation"], _by_dimension(order, columns))
+    return _table(
+        "Gain and offset", words, ["dimension", "gain", "offset", "correlation"], _by_dimension(order, columns)
+    )
 
 
 def _smoothness(t: Track, order: Sequence[Line]) -> Table | None:
@@ -180,7 +182,8 @@ def _smoothness(t: Track, order: Sequence[Line]) -> Table | None:
     more = [f"{s} jerk" for s in sides if _column(shown, f"{s} jerk")]
     columns += [_column(shown, k) for k in more]
     header = ["dimension", *(f"jump, {s}" for s in sides), *(f"step, {s}" for s in sides), *more]
-    words = f"RMS: how far an action is from the one before, where a new chunk begins (jump) and inside chunks (step). Jerk per {per}³."
+    words = "RMS: how far an action is from the one before, where a new chunk begins (jump) and inside chunks (step)."
+    words += f" Jerk per {per}³."
     return _table("Seams between chunks, smoothness", words, header, _by_dimension(order, columns))
 
 
@@ -197,7 +200,8 @@ def _distribution(t: Track, order: Sequence[Line]) -> Table | None:
             columns.append(own)
             header.append(f"{side} from recorded")
     decides = "They decide: the policy samples." if shown.get("decides") else "Evidence only: single actions decide."
-    words = f"Executed actions of {show(shown.get('frames'))} frames, {show(shown.get('episodes'))} independent groups of episodes. {decides}"
+    words = f"Executed actions of {show(shown.get('frames'))} frames, {show(shown.get('episodes'))} independent groups"
+    words += f" of episodes. {decides}"
     return _table("Distributions", words, header, _by_dimension(order, columns))
 
 
@@ -244,7 +248,9 @@ def _root(value: Any) -> float | None:
 
 def _percent(value: Any) -> str:
     x = number(value)
-    return ABSENT if x is None or not math.isfinite(x) else f"{100 * x:.0f} %" if abs(x) < 10 else f"{show(100 * x, 2)} %"
+    return (
+        ABSENT if x is None or not math.isfinite(x) else f"{100 * x:.0f} %" if abs(x) < 10 else f"{show(100 * x, 2)} %"
+    )
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -85,7 +85,8 @@ class Replayed:
         """What was replayed in a few words: ``7,000 frames of 20 episodes, asked every 8 frames``."""
         frames, every = self.told.get("frames"), self.told.get("every")
         episodes = len(sequence(self.told.get("episodes")))
-        words = f"{show(frames)} frame{'' if frames == 1 else 's'} of {show(episodes)} episode{'' if episodes == 1 else 's'}"
+        words = f"{show(frames)} frame{'' if frames == 1 else 's'} of "
+        words += f"{show(episodes)} episode{'' if episodes == 1 else 's'}"
         return words + (f", asked every {every} frames" if isinstance(every, int) and every > 1 else "")
 
 
@@ -167,7 +168,7 @@ def measure_ratio(measure: Entry) -> float | None:
 def badness(measure: Entry) -> tuple[int, float, str]:
     """Return what sorts measures: what failed first, then what was not judged, each by how many limits it is off."""
     ratio = measure_ratio(measure)
-    off = -math.inf if ratio is None and measure.get("verdict") != "PASS" else 1.0 if ratio is None else -ratio
+    off = -math.inf if number(measure.get("value")) is None else 1.0 if ratio is None else -ratio
     return _rank(str(measure.get("verdict"))), -math.inf if math.isnan(off) else off, str(measure.get("id"))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from parity.report.baseline import baseline_lines
 from parity.report.figures import ABSENT, show, times
+from parity.report.glance import Glance, glances, outputs_of
 from parity.report.replay_view import replayed_of
 from parity.report.terminal_replay import (
     candidate_columns,
@@ -28,21 +29,18 @@ from parity.report.terminal_replay import (
 from parity.report.text import annotation, annotation_property, clean, log_line
 from parity.report.view import (
     Entry,
-    Glance,
     case_notes,
     far_off,
     findings_of,
-    glances,
     headline,
     limit_of,
     other_reasons,
-    outputs_of,
     place,
     ratio_of,
-    reasons_of,
     said,
     tally,
     tally_words,
+    untold,
     worst_first,
 )
 
@@ -256,7 +254,7 @@ def plain_lines(report: Entry) -> list[str]:
     causes = causes_of(replayed, found)
     lines += [line for f in causes for line in _finding_lines(report, f)]
     for g in glances(report):
-        own = reasons_of(g, report)
+        own = untold(g.reasons, report)
         why = f" ({clean('; '.join(own), _MAX_WORDS)})" if own else ""
         lines.append(f"candidate {clean(g.name)}: {clean(g.verdict)}, {clean(g.runner)}, {clean(g.precision)}{why}")
         outputs = outputs_of(report, g.name)

@@ -71,7 +71,7 @@ def candidate_rows(report: Entry) -> list[dict[str, str]]:
 
 
 def worst_lines(replayed: Replayed) -> list[tuple[Track, Line]]:
-    """Return the worst dimensions of every candidate that does not pass, at most `MAX_LINES` of all unless each has few."""
+    """Return the worst dimensions of candidates that do not pass: about `MAX_LINES`, and `EACH` of each at least."""
     bad = [t for t in replayed.tracks if t.verdict != "PASS" and not t.sampled]
     each = max(EACH, MAX_LINES // max(len(bad), 1))
     return [(t, line) for t in bad[:MAX_LINES] for line in _failing(t)[:each]]
