@@ -1,4 +1,4 @@
-"""`parity compare`: two artifacts or traces, no configuration needed."""
+"""`parity compare`: two artifacts, traces or logs of evaluations, no configuration needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from parity.cli.output import json_option
 @click.command(
     "compare",
     short_help="Compare two artifacts or traces; no configuration needed.",
-    help="Compare CANDIDATE with REFERENCE, the trusted one: same inputs, same numbers? No configuration needed.",
+    help="Compare CANDIDATE with REFERENCE, the trusted one: same inputs, same numbers? No configuration needed. "
+    "Two logs of evaluations are compared by their episodes: does the candidate still do its task as well?",
 )
 @click.argument("reference")
 @click.argument("candidate")
@@ -35,11 +36,31 @@ from parity.cli.output import json_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write report.html, report.json and the rest into this folder."
 )
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    help="Logs of evaluations: the drop in success that is allowed, as a share.  [default: 0.05]",
+)
+@click.option(
+    "--paired/--unpaired",
+    default=None,
+    help="Logs of evaluations: episodes began alike in the same order, or are independent.  [default: as seeds say]",
+)
+@click.option(
+    "--success-at",
+    type=float,
+    metavar="REWARD",
+    help="Logs of evaluations: an episode succeeded where its largest reward is at least this.",
+)
 @json_option()
 def command(reference: str, candidate: str, **options: Any) -> int:
     """Compare two artifacts and return the exit code."""
     from contextlib import ExitStack
 
+    from parity.cli.comparing_evaluations import compare_logs, pair_of_logs
+
+    if (logs := pair_of_logs(reference, candidate, options)) is not None:
+        return compare_logs(logs, options)
     from parity.runner.torch import torch_ahead
 
     with ExitStack() as exits:

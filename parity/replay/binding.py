@@ -99,7 +99,8 @@ def _features(
     specs = [TensorSpec(f.name, ("N", *f.shape), f.dtype) for f in usable]
     taken = {given.get(t.name, t.name) for t in inputs}
     matching = match_tensors(
-        [t for t in inputs if given.get(t.name, t.name) not in features], [s for s in specs if s.name not in taken]
+        [t for t in inputs if given.get(t.name, t.name) not in features],
+        [s for s in specs if s.name not in taken and s.dtype not in ("video", "image")],
     )
     guessed = {m.a.name: m.b.name for m in matching.pairs if m.how in ("spelling", "single")}
     chosen, assumed = [], []

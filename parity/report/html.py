@@ -22,7 +22,6 @@ from parity.report.glance import glances, outputs_of
 from parity.report.measures import measures_shown
 from parity.report.pictures import outputs_shown
 from parity.report.replay_section import replay_shown
-from parity.report.replay_view import measures_of
 from parity.report.rows import table
 from parity.report.statistics import statistics_shown
 from parity.report.text import clean
@@ -30,13 +29,13 @@ from parity.report.view import (
     VERDICT_WORDS,
     Entry,
     case_notes,
+    compared_words,
     findings_of,
     headline,
     off_where,
     other_reasons,
     ratio_of,
     reproduce,
-    tally,
     tally_words,
     untold,
     worst_first,
@@ -108,7 +107,7 @@ def page(report: Entry) -> dict[str, Any]:
         "created": str(release.get("created") or ABSENT).replace("T", " ").replace("+00:00", " UTC"),
         "seed": show(release.get("seed")) if release.get("seed") is not None else ABSENT,
         "scope": _scope(scope),
-        "tally": tally_words(tally(comparisons)) if comparisons or not measures_of(report) else "",
+        "tally": compared_words(report),
         "sides": sides_of(report),
         "artifacts": [_artifact(a) for a in report["artifacts"]],
         "candidates": [_candidate(report, g) for g in glances(report)],

@@ -15,14 +15,13 @@ from parity.report.terminal_replay import candidate_rows, dimension_row, replay_
 from parity.report.text import markdown, markdown_code
 from parity.report.view import (
     Entry,
+    compared_words,
     findings_of,
     headline,
     limit_of,
     off_where,
     other_reasons,
     ratio_of,
-    tally,
-    tally_words,
     worst_first,
 )
 
@@ -95,8 +94,8 @@ def _head(report: Entry) -> str:
     replayed = replayed_of(report)
     if replayed is not None:
         lines.append(f"- replayed: {markdown(replay_words(report, replayed))}")
-    compared = f"{tally_words(tally(report['comparisons']))}; " if report["comparisons"] or replayed is None else ""
-    lines.append(f"- {compared}seed {show(release.get('seed'))}")
+    compared = compared_words(report)
+    lines.append(f"- {compared}{'; ' if compared else ''}seed {show(release.get('seed'))}")
     return "\n".join(lines) + "\n"
 
 

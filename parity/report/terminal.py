@@ -30,6 +30,7 @@ from parity.report.text import annotation, annotation_property, clean, log_line
 from parity.report.view import (
     Entry,
     case_notes,
+    compared_words,
     far_off,
     findings_of,
     headline,
@@ -38,7 +39,6 @@ from parity.report.view import (
     place,
     ratio_of,
     said,
-    tally,
     tally_words,
     untold,
     worst_first,
@@ -148,8 +148,8 @@ def _story(report: Entry) -> list[tuple[str, str]]:
         f" (only {show(scope.get('selected'))} of {show(scope.get('planned'))} planned were selected)" if partly else ""
     )
     replayed = replayed_of(report)
-    if comparisons or replayed is None:
-        out.append(("compared", tally_words(tally(comparisons)) + some))
+    if compared := compared_words(report):
+        out.append(("compared", compared + some))
     if replayed is not None:
         out.append(("replayed", replay_words(report, replayed)))
     return out

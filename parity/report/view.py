@@ -151,7 +151,9 @@ def headline(report: Entry) -> str:
     comparisons = report.get("comparisons") or []
     if report.get("verdict") != "PASS":
         return "no reason was recorded"
-    parts = []
+    parts, measures = [], report.get("measures") or []
+    if measures and not comparisons and replayed_of(report) is None:
+        return str(measures[0].get("reason") or f"all {len(measures):,} measures keep their limits")
     if comparisons or not measures_of(report):
         ratios = [r for r in map(ratio_of, comparisons) if r is not None]
         parts.append(f"all {len(comparisons):,} comparisons keep their limits{_margin(ratios)}")
@@ -248,6 +250,19 @@ def tally_words(counts: Mapping[str, int]) -> str:
     """Return a tally in words: ``408 passed, 4 failed``."""
     words = {"PASS": "passed", "FAIL": "failed", "NOT_JUDGED": "not judged"}
     return ", ".join(f"{n:,} {words.get(v, v)}" for v, n in counts.items() if n) or "nothing compared"
+
+
+def compared_words(report: Entry) -> str:
+    """Return how the comparisons ended, in words; where there are none but measures, how those did.
+
+    Nothing where only recorded data were replayed: that is told with what was replayed.
+    """
+    comparisons, measures = report.get("comparisons") or [], report.get("measures") or []
+    if not comparisons and replayed_of(report) is not None:
+        return ""
+    if comparisons or not measures:
+        return tally_words(tally(comparisons))
+    return f"{len(measures):,} measure{'' if len(measures) == 1 else 's'}: {tally_words(tally(measures))}"
 
 
 def reproduce(report: Entry) -> list[str]:

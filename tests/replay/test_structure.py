@@ -133,7 +133,7 @@ def test_a_joint_that_rests_in_the_reference_is_a_warning() -> None:
 
 def _rotating(seed: int) -> Rotation:
     rng = np.random.default_rng(seed)
-    axis = np.cumsum(rng.normal(0, 0.08, (400, 3)), axis=0) + [0.5, 1.2, -0.4]
+    axis = np.cumsum(rng.normal(0, 0.08, (400, 3)), axis=0) + np.array([0.5, 1.2, -0.4])
     return Rotation.from_rotvec(axis)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
 from parity.dataset.registry import open_dataset
@@ -91,19 +92,22 @@ def export(
     after: Change | None = None,
     before: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Path:
-    """Write the policy, changed, as ONNX with any batch."""
+    """Write the policy, changed, as ONNX with any batch; its bytes are its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls this exporter old
         torch.onnx.export(
             Changed(trained.policy, after, before),
             (torch.zeros(2, WIDTH),),
             str(path),
-            input_names=["observation.state"],
+            input_names=["obs"],
             output_names=["action"],
             opset_version=17,
-            dynamic_axes={"observation.state": {0: "batch"}, "action": {0: "batch"}},
+            dynamic_axes={"obs": {0: "batch"}, "action": {0: "batch"}},
             dynamo=False,
         )
+    model = onnx.load(path)
+    model.doc_string = path.name
+    onnx.save(model, path)
     return path
 
 
