@@ -84,6 +84,8 @@ class Replayed:
     def words(self) -> str:
         """What was replayed in a few words: ``7,000 frames of 20 episodes, asked every 8 frames``."""
         frames, every = self.told.get("frames"), self.told.get("every")
+        if not isinstance(frames, int):
+            return "nothing was replayed"
         episodes = len(sequence(self.told.get("episodes")))
         words = f"{show(frames)} frame{'' if frames == 1 else 's'} of "
         words += f"{show(episodes)} episode{'' if episodes == 1 else 's'}"
