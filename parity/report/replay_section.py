@@ -11,7 +11,7 @@ from parity.report.figures import number, show
 from parity.report.replay_tables import coverage_shown, details_of, played_terms
 from parity.report.replay_view import GENERAL, Entry, Line, Replayed, Track, mapping, measures_of, replayed_of, tally_of
 
-MAX_DRAWN = 8  # tracks with pictures: each costs half a second and 50 kB
+MAX_DRAWN, WHOLE = 8, 3  # tracks with pictures, of each verdict, and with all of them: each costs up to 100 kB
 MAX_TRACKS = 60
 FIRST_ROWS, EXAMPLES = 8, 2  # of a table, before the rest is folded: at most, and where nothing fails
 ALL_ROWS = 640  # of all tables of dimensions together: a page stays below 2 MB
@@ -26,12 +26,12 @@ def replay_shown(report: Entry) -> dict[str, Any] | None:
     ordered = sorted(replayed.tracks, key=lambda t: ("FAIL", "NOT_JUDGED", "PASS").index(t.verdict))
     shown = ordered[:MAX_TRACKS]
     rows = max(FIRST_ROWS, min(64, ALL_ROWS // max(len(shown), 1)))
-    drawn = {id(t) for verdict in ("FAIL", "PASS") for t in _drawn(shown, passing=verdict == "PASS")}
+    drawn = {id(t): i for passing in (False, True) for i, t in enumerate(_drawn(shown, passing=passing))}
     return {
         "words": f"{replayed.words}; {tally_of(measures_of(report))}.",
         "played": played_terms(replayed),
         "coverage": coverage_shown(replayed),
-        "tracks": [_track(replayed, t, f"r{i}" if id(t) in drawn else "", rows) for i, t in enumerate(shown)],
+        "tracks": [_track(replayed, t, f"r{i}", drawn.get(id(t)), rows) for i, t in enumerate(shown)],
         "more": len(ordered) - len(shown),
     }
 
@@ -40,7 +40,8 @@ def _drawn(tracks: Sequence[Track], *, passing: bool) -> list[Track]:
     return [t for t in tracks if (t.verdict == "PASS") is passing][:MAX_DRAWN]
 
 
-def _track(replayed: Replayed, t: Track, key: str, most: int) -> dict[str, Any]:
+def _track(replayed: Replayed, t: Track, key: str, drawn: int | None, most: int) -> dict[str, Any]:
+    """Return one track; ``drawn`` is its place among those of its verdict with pictures, None where it has none."""
     name = t.candidate if len({x.output for x in replayed.tracks}) == 1 else f"{t.candidate} / {t.output}"
     lines = [_line(line) for line in t.lines[:most]]
     failing = sum(line.verdict not in ("PASS", "") for line in t.lines)
@@ -55,8 +56,8 @@ def _track(replayed: Replayed, t: Track, key: str, most: int) -> dict[str, Any]:
         "rows": lines[:first],
         "folded": lines[first:],
         "more": len(t.lines) - len(lines),
-        "figures": _figures(t, key) if key else [],
-        "details": details_of(t, most),
+        "figures": [] if drawn is None else _figures(t, key, whole=drawn < WHOLE),
+        "details": details_of(t, max(FIRST_ROWS, most // 2) if most < ALL_ROWS // 10 else most),
     }
 
 
@@ -99,13 +100,15 @@ def _line(line: Line) -> dict[str, str]:
     }
 
 
-def _figures(t: Track, key: str) -> list[dict[str, Any]]:
+def _figures(t: Track, key: str, *, whole: bool) -> list[dict[str, Any]]:
     overlay = mapping(mapping(t.shown.get("overlay")).get("overlay"))
     worst, typical = (stretch_of(t.output, mapping(overlay.get(k))) for k in ("worst", "typical"))
     if t.verdict == "PASS":
         return _overlay(t, worst or typical, f"{key}w", "An example", panels=2)
-    found = _overlay(t, worst, f"{key}w", "The episode that is furthest off for how far it moves", draw_overlay.PANELS)
-    found += _overlay(t, typical, f"{key}t", "A typical episode: the first", panels=2, folded=True)
+    title, panels = "The episode that is furthest off for how far it moves", draw_overlay.PANELS if whole else 2
+    found = _overlay(t, worst, f"{key}w", title, panels)
+    if whole:
+        found += _overlay(t, typical, f"{key}t", "A typical episode: the first", panels=2, folded=True)
     courses, spreads = draw_replay.courses_of(t), draw_replay.spreads_of(t)
     if courses:
         title = "Where in the chunk and in the episode"

@@ -27,7 +27,8 @@ def played_terms(replayed: Replayed) -> list[tuple[str, str]]:
     ]
     for output, width in mapping(told.get("outputs")).items():
         steps, dims = (*sequence(width), None, None)[:2]
-        terms.append((f"output {output}", f"{show(steps)} steps in a chunk, {show(dims)} dimensions"))
+        parts = [_of(steps, "step"), _of(dims, "dimension")]
+        terms.append((f"output {output}", f"{parts[0]} in a chunk, {parts[1]}"))
     terms += _timings(mapping(told.get("timings")))
     for name, b in mapping(told.get("observations")).items():
         b = mapping(b)
@@ -44,6 +45,10 @@ def played_terms(replayed: Replayed) -> list[tuple[str, str]]:
         terms.append(("sampled", f"{', '.join(map(str, sequence(told['sampled'])))}: compared by distribution{many}"))
     terms.append(("recorded actions", str(told.get("action") or "none")))
     return terms
+
+
+def _of(count: Any, what: str) -> str:
+    return f"{show(count)} {what}{'' if count == 1 else 's'}"
 
 
 def _every(every: Any) -> str:

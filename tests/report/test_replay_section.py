@@ -156,8 +156,10 @@ def test_twenty_candidates_of_sixty_four_dimensions_stay_small_and_3000_measures
         out[:, :-1] = chunks[:, 1:]
         return out
 
-    report = replay_report({f"candidate-{i:02d}": lag if i < 15 else None for i in range(20)}, width=64)
+    report = replay_report({f"candidate-{i:02d}": lag if i < 15 else None for i in range(20)}, width=64, frames=24)
     assert len(report["measures"]) > 2_500
+    for output in report["replay"]["candidates"].values():
+        output["action"] |= exhibits(64)
     page = html(report)
     assert len(page.encode()) < 2_000_000
     shown = replay_shown(report)
@@ -226,22 +228,27 @@ def test_sides_that_are_driven_differently_are_told_apart(report: dict[str, Any]
     assert all(t.sampled is (t.candidate == "bad") for t in replayed.tracks)
 
 
-def exhibits() -> dict[str, Any]:
-    """What measures show that are told in tables: two features, three dimensions."""
-    each = {"value": [0.1, 0.2, 0.3], "p": [0.5, 0.001, 1.0]}
-    quantiles = {s: [[i / 20 for i in range(21)]] * 3 for s in ("reference", "candidate", "recorded")}
+def exhibits(width: int = 3) -> dict[str, Any]:
+    """What measures show that are told in tables: of two features and some dimensions."""
+    each = {"value": [(1 + i) / 10 for i in range(width)], "p": [0.5, 0.001, *[1.0] * (width - 2)]}
+    quantiles = {s: [[i / 20 for i in range(21)]] * width for s in ("reference", "candidate", "recorded")}
     says = ("moves both", "moves the reference only")
     rows = [
         {"feature": f, "dimension": d, "reference": 0.5, "candidate": 0.0, "gain": 0.0, "says": says[f == "obs.depth"]}
         for f in ("obs.state", "obs.depth")
-        for d in range(3)
+        for d in range(width)
     ]
     of = [{"words": "range that the dataset visits,", "low": 0.0, "high": 10.0, "share": 0.12}]
     spot = {"feature": "obs.state", "low": 0.0, "high": 1.2, "quantiles": [], "constant": False}
     return {
         "distribution": {"distribution": {"frames": 180, "episodes": 3, "quantiles": quantiles, "mean_shift": each}},
         "samples": {
-            "samples": {"observations": 8, "samples": 32, "variance_ratio": each, "spread": {"reference": [1.0] * 3}}
+            "samples": {
+                "observations": 8,
+                "samples": 32,
+                "variance_ratio": each,
+                "spread": {"reference": [1.0] * width},
+            }
         },
         "dependence": {"dependence": {"rows": rows, "not_changed": ["obs.image"]}},
         "coverage": {
