@@ -27,6 +27,7 @@ Kind = Literal[
     "hdf5",
     "npz",
     "npy",
+    "zarr",  # a Zarr store in a zip file
     "om",
     "om2",
     "openvino",
@@ -211,6 +212,8 @@ def _zip_kind(path: Path) -> Kind:
         return "npz"
     if "serialized_exported_program.json" in tails:
         return "pt2"
+    if any(n.rpartition("/")[2] in (".zgroup", ".zarray") for n in names):
+        return "zarr"
     raise ArtifactError(f"{path}: a zip archive of no known kind (holds {', '.join(names[:4]) or 'nothing'})")
 
 

@@ -92,6 +92,9 @@ class Case:
     note: str = ""  # how it was made, such as "obs[3] at its upper end"
 
 
+SEQUENCE = "nominal-s"  # ids of the steps of a sequence, in which a policy's state is carried over
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Cases whose inputs have the same shapes, stacked: ``inputs[name]`` is ``(N, B, ...)`` for N case ids.

@@ -74,7 +74,7 @@ def headline(document: Mapping[str, Any]) -> str:
         who = f"; the odd one out is {odd[0]}" if len(odd) == 1 else ""
         return f"sources conflict in {len(apart['CONFLICT'])} of {many}{who}."
     if document["verdict"] == "NOT_JUDGED":
-        return "sources have no statistics in common, so nothing says whose they are."
+        return f"{document['reasons'][0].rstrip('.')}."
     if errors:
         return f"{errors} error{'' if errors == 1 else 's'} in the statistics."
     if len(sources) == 1:

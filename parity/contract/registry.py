@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
 from parity.artifact import Artifact, recognize
 from parity.checkpoint.torch_file import read_torch_file
 from parity.contract.model import Contract
-from parity.errors import ArtifactError, UsageError
+from parity.errors import ArtifactError
+from parity.plugins import ranked
 
 
 class ContractReader(Protocol):
@@ -35,26 +34,13 @@ class ContractReader(Protocol):
         ...
 
 
-@cache
 def readers() -> tuple[ContractReader, ...]:
     """Return all registered readers, in the order in which they are asked.
 
     Raises:
         UsageError: one of them cannot be loaded.
     """
-    points = sorted(entry_points(group="parity.contracts"), key=lambda p: p.name)
-    return tuple(sorted((_load(p) for p in points), key=lambda r: r.rank))
-
-
-def _load(point: EntryPoint) -> ContractReader:
-    try:
-        reader: ContractReader = point.load()
-    except Exception as e:  # whatever a third party's module does when it is imported
-        raise UsageError(
-            f"the contract reader {point.name!r} ({point.value}) cannot be loaded: {type(e).__name__}: {e}",
-            remedy="mend or uninstall the package that brings it",
-        ) from e
-    return reader
+    return ranked("parity.contracts", "contract reader")
 
 
 def read_contract(path: str | Path | Artifact) -> Contract:

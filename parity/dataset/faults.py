@@ -78,26 +78,37 @@ def look(path: Path) -> Fault | None:
 
     Source of the magic numbers: apache/parquet-format, README, "File format".
     """
-    try:
-        with path.open("rb", buffering=0) as f:
-            head = f.read(48)
-            size = f.seek(0, 2)
-            f.seek(max(0, size - 4))
-            tail = f.read(4)
-    except FileNotFoundError:
-        return Fault(MISSING)
-    except OSError as e:
-        return Fault(CORRUPT, e.strerror or type(e).__name__)
-    if not size:
-        return Fault(EMPTY)
-    if head.startswith(b"version https://git-lfs"):
-        return Fault(LFS)
+    found = ends_of(path, "a Parquet file")
+    if isinstance(found, Fault):
+        return found
+    head, tail, size = found
     if head[:4] != b"PAR1":
         zeros = "only zero bytes, space that was reserved and never filled" if not head.strip(b"\0") else ""
         return Fault(CORRUPT, f"it begins with {zeros or head[:4].hex(' ')}", "the four bytes PAR1 of Parquet")
     if tail != b"PAR1":
         return Fault(CORRUPT, f"half-written: its {size:,} bytes end without Parquet's footer")
     return None
+
+
+def ends_of(path: Path, expected: str) -> tuple[bytes, bytes, int] | Fault:
+    """Return a file's first 48 and last four bytes and its size; what is wrong with it where it is none to be read."""
+    try:
+        if path.exists() and not path.is_file():
+            return Fault(CORRUPT, "it is no file", expected)
+        with path.open("rb", buffering=0) as f:
+            head = f.read(48)
+            size = f.seek(0, 2)
+            f.seek(max(0, size - 4))
+            tail = f.read(4)
+    except FileNotFoundError:
+        return Fault(MISSING, expected=expected)
+    except OSError as e:
+        return Fault(CORRUPT, e.strerror or type(e).__name__, expected)
+    if not size:
+        return Fault(EMPTY, expected=expected)
+    if head.startswith(b"version https://git-lfs"):
+        return Fault(LFS, expected=expected)
+    return head, tail, size
 
 
 def empty_metadata(root: Path, names: Iterable[str]) -> list[Finding]:

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parity.dataset.arrow_values import Column
 from parity.dataset.faults import SHOWN, Fault, error_of, findings_of
-from parity.dataset.lerobot_info import INFO, Info
+from parity.dataset.lerobot_info import Info
+from parity.dataset.lerobot_roots import INFO
+from parity.dataset.lerobot_video import Found, Locate, Rows, look_at_images, look_at_videos
 from parity.dataset.model import Dataset, Episodes, Feature
-from parity.dataset.parquet import KEPT_FOOTERS, Column, Footer, Footers, ParquetRows, stored
+from parity.dataset.parquet import KEPT_FOOTERS, Footer, Footers, ParquetRows, stored
 from parity.errors import ArtifactError
 from parity.finding import Finding
 
@@ -20,7 +23,6 @@ TOTALS = "DATA006"
 SHAPE = "DATA007"
 NO_COLUMN = "DATA008"
 UNLISTED = "DATA009"
-NOT_READ = "DATA010"
 
 Listed = tuple[int, int, tuple[str, ...]]  # episode, how many frames the index claims, tasks
 
@@ -68,7 +70,14 @@ class _Seen:
         self.first = self.first or footer
 
 
-def assemble(root: Path, info: Info, files: Sequence[DataFile], index: str, findings: list[Finding]) -> Dataset:
+def assemble(
+    root: Path,
+    info: Info,
+    files: Sequence[DataFile],
+    index: str,
+    findings: list[Finding],
+    locate: Locate | None = None,
+) -> Dataset:
     """Return the dataset: the episodes whose files can be read, with as many frames as these hold.
 
     Args:
@@ -77,6 +86,7 @@ def assemble(root: Path, info: Info, files: Sequence[DataFile], index: str, find
         files: data files as the index lists them, in the order of their episodes.
         index: the index's path in the dataset, for messages.
         findings: what was found before.
+        locate: where an episode's frames of a video lie, None where the dataset does not tell.
 
     Raises:
         ArtifactError: not one data file can be read.
@@ -95,6 +105,8 @@ def assemble(root: Path, info: Info, files: Sequence[DataFile], index: str, find
         count = len(seen.faults)
         raise error_of(root / name, fault, f"as are all {count:,} data files" if count > 1 else "the only data file")
     features, more = _features(info, seen)
+    source = ParquetRows(tuple(seen.files), tuple(seen.rows), features, seen.footers)
+    shown = _pictures(root, info, files, seen, source, locate)
     indices, lengths, tasks = zip(*seen.episodes, strict=True)
     findings = [*findings, *_totals(info, files, index), *findings_of(seen.faults, len(files)), *_rows(seen, index)]
     return Dataset(
@@ -102,11 +114,24 @@ def assemble(root: Path, info: Info, files: Sequence[DataFile], index: str, find
         kind=f"lerobot_{info.version}",
         features=features,
         episodes=Episodes(lengths, indices, tasks if any(tasks) else ()),
-        source=ParquetRows(tuple(seen.files), tuple(seen.rows), features, seen.footers),
+        source=source,
         fps=info.fps,
-        findings=(*findings, *more, *_unlisted(root, files)),
+        findings=(*findings, *more, *shown.findings, *_unlisted(root, files)),
         facts={"robot": info.robot, "episodes": len(indices), "frames": sum(lengths), "files": len(seen.files)},
+        pictures=shown.pictures,
     )
+
+
+def _pictures(
+    root: Path, info: Info, files: Sequence[DataFile], seen: _Seen, source: ParquetRows, locate: Locate | None
+) -> Found:
+    """Return the frames of what is kept as video or images."""
+    listed = [(i, length) for file in files for i, length, _ in file.episodes]
+    rows = Rows(root, info.fps, source, source.features, listed, [(i, length) for i, length, _ in seen.episodes])
+    videos = look_at_videos(rows, [n for n, f in source.features.items() if f.storage == "video"], locate)
+    kept = [n for n, f in source.features.items() if f.storage == "image"]
+    images = look_at_images(kept, source, source.features, seen.first.columns if seen.first else {})
+    return Found({**videos.pictures, **images.pictures}, [*videos.findings, *images.findings])
 
 
 def _widths(seen: _Seen, name: str, footer: Footer, features: Mapping[str, Feature]) -> None:
@@ -177,17 +202,13 @@ def _features(info: Info, seen: _Seen) -> tuple[dict[str, Feature], list[Finding
     found: dict[str, Feature] = {}
     findings: list[Finding] = []
     for name, feature in info.features.items():
-        if feature.storage in ("video", "image"):
+        if feature.storage == "video" or (feature.storage == "image" and name not in footer.columns):
             found[name] = feature
         elif name not in footer.columns:
             findings.append(_absent(name, feature, footer))
         else:
             found[name] = stored(feature, footer)
             findings += _differs(feature, found[name], seen.widths.get(name, {}))
-    pictures = [f.name for f in found.values() if f.storage in ("video", "image")]
-    if pictures:
-        title = f"{', '.join(pictures)}: kept as video or encoded pictures, which are listed but not read here"
-        findings.append(Finding(NOT_READ, "info", title, where=pictures[0], evidence={"features": pictures}))
     return found, findings
 
 

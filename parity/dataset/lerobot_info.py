@@ -1,4 +1,4 @@
-"""What all LeRobot datasets from v2.0 on have in common: where the folder is, `meta/info.json`, and its path templates.
+"""What all LeRobot datasets from v2.0 on have in common: `meta/info.json` and its path templates.
 
 Source: lerobot/datasets/utils.py (0.3 for v2.0 and v2.1, 0.4 for v3.0).
 """
@@ -12,70 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from parity.artifact import Artifact
 from parity.contract.text import load_json
+from parity.dataset.lerobot_roots import INFO
 from parity.dataset.model import Feature, Storage
 from parity.errors import ArtifactError
 
-INFO = Path("meta", "info.json")
-MAX_FOLDERS = 1000  # that are looked through for a dataset
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 _REMEDY = "fetch meta/ of this dataset again"
 
 
-def find_roots(path: Path) -> list[Path]:
-    """Return the dataset's folder, given it, its ``meta`` or ``data``, a file of ``meta``, or a folder of datasets."""
-    at = path if path.is_dir() else path.parent
-    for folder in (at, at.parent if at.name in ("meta", "data") else at):
-        if (folder / INFO).is_file():
-            return [folder]
-    if not path.is_dir():
-        return []
-    try:
-        children = sorted(c for c, _ in zip(path.iterdir(), range(MAX_FOLDERS), strict=False))
-    except OSError:
-        return []
-    return [c for c in children if (c / INFO).is_file()]
-
-
-def is_dataset(artifact: Artifact) -> bool:
-    """Whether it is a LeRobot dataset of v2.0 or newer, a part of one, or a folder that holds some."""
-    if artifact.kind == "folder" or artifact.path.name in ("info.json", "episodes.jsonl"):
-        return bool(find_roots(artifact.path))
-    return False
-
-
-def root_of(artifact: Artifact) -> Path:
-    """Return the folder of the one dataset there.
-
-    Raises:
-        ArtifactError: there are several.
-    """
-    roots = find_roots(artifact.path)
-    if len(roots) != 1:
-        listed = ", ".join(r.name for r in roots[:8]) + (", …" if len(roots) > 8 else "")
-        raise ArtifactError(
-            f"{artifact.path}: {len(roots)} datasets lie here: {listed}",
-            expected="one dataset, a folder with meta/info.json",
-            remedy="give the folder of one of them",
-        )
-    return roots[0]
-
-
-def version_of(root: Path) -> str:
-    """Return ``v2`` or ``v3``, by what ``info.json`` says, or where it cannot be read by what lies beside it."""
-    try:
-        said = load_json(root / INFO).get("codebase_version")
-    except (ArtifactError, AttributeError):
-        said = None
-    if isinstance(said, str) and said[:2] in ("v2", "v3"):
-        return said[:2]
-    return "v3" if (root / "meta" / "episodes").is_dir() else "v2"
-
-
 @dataclass(frozen=True, slots=True)
 class Info:
-    """`meta/info.json`, checked. ``data_path`` is a template of paths below the dataset's folder."""
+    """`meta/info.json`, checked. ``data_path`` is a template of paths below the dataset's folder.
+
+    So is ``video_path``, None where there is none.
+    """
 
     path: Path
     version: str
@@ -84,6 +35,7 @@ class Info:
     frames: int | None
     fps: float | None
     data_path: str
+    video_path: str | None
     chunks_size: int
     robot: str | None
 
@@ -108,7 +60,7 @@ def read_info(root: Path) -> Info:
     features = data.get("features")
     if not isinstance(features, dict) or not features:
         raise ArtifactError(f"{path}: it declares no features", expected="an object of features", remedy=_REMEDY)
-    fps, robot = data.get("fps"), data.get("robot_type")
+    fps, robot, video = data.get("fps"), data.get("robot_type"), data.get("video_path")
     return Info(
         path=path,
         version=version,
@@ -116,7 +68,8 @@ def read_info(root: Path) -> Info:
         episodes=_count(data, "total_episodes", path),
         frames=_count(data, "total_frames", path),
         fps=float(fps) if isinstance(fps, int | float) and math.isfinite(fps) and fps > 0 else None,
-        data_path=_template(data.get("data_path"), path),
+        data_path=_template(data.get("data_path"), path, "data_path"),
+        video_path=None if video is None else _template(video, path, "video_path"),
         chunks_size=_count(data, "chunks_size", path) or 1000,
         robot=robot if isinstance(robot, str) else None,
     )
@@ -158,22 +111,35 @@ def _names(said: Any, size: int) -> tuple[str, ...]:
     return tuple(flat) if len(flat) == size else ()
 
 
-def _template(said: Any, path: Path) -> str:
+def _template(said: Any, path: Path, key: str) -> str:
     """Return a path template that holds nothing but plain numbered fields and leads nowhere but down."""
     rest = _FIELD.sub("0", said) if isinstance(said, str) else "/"
     known = {"episode_chunk", "episode_index", "chunk_index", "file_index"}
+    known |= {"video_key"} if key == "video_path" else set()
     fields = {m[1] for m in _FIELD.finditer(said)} if isinstance(said, str) else set()
     pure = PurePosixPath(rest)
     leads_out = not pure.parts or pure.is_absolute() or ".." in pure.parts
     if leads_out or set("\\{}\0:") & set(rest) or not fields <= known:
         raise ArtifactError(
-            f"{path}: data_path is {str(said)[:120]!r}",
+            f"{path}: {key} is {str(said)[:120]!r}",
             expected="a path below the dataset with plain fields, such as data/episode_{episode_index:06d}.parquet",
             remedy=_REMEDY,
         )
     return str(said)
 
 
-def fill(template: str, **numbers: int) -> str:
+def fill(template: str, video_key: str = "0", **numbers: int) -> str:
     """Return a path from a template that `read_info` has checked; a field without a number becomes 0."""
-    return _FIELD.sub(lambda m: f"{numbers.get(m[1], 0):0{int(m[2] or 1)}d}", template)
+
+    def filled(match: re.Match[str]) -> str:
+        if match[1] == "video_key":
+            return video_key
+        return f"{numbers.get(match[1], 0):0{int(match[2] or 1)}d}"
+
+    return _FIELD.sub(filled, template)
+
+
+def is_below(name: str) -> bool:
+    """Whether a path is one below the folder that it is joined to, and nowhere else."""
+    pure = PurePosixPath(name)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and not set("\\\0") & set(name)

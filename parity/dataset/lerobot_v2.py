@@ -12,9 +12,11 @@ from typing import Any
 
 from parity.artifact import Artifact, recognize
 from parity.contract.text import parse_json
-from parity.dataset.faults import empty_metadata
+from parity.dataset.faults import MISSING, Fault, empty_metadata, error_of
 from parity.dataset.lerobot_files import DataFile, assemble
-from parity.dataset.lerobot_info import Info, fill, is_dataset, read_info, root_of, version_of
+from parity.dataset.lerobot_info import Info, fill, is_below, read_info
+from parity.dataset.lerobot_roots import is_dataset, root_of, version_of
+from parity.dataset.lerobot_video import Locate, Place
 from parity.dataset.model import Dataset
 from parity.errors import ArtifactError, UsageError
 
@@ -46,7 +48,21 @@ class _Reader:
             )
             for index, length, tasks in sorted(listed)
         ]
-        return assemble(root, info, files, EPISODES, empty_metadata(root, OTHER_METADATA))
+        return assemble(root, info, files, EPISODES, empty_metadata(root, OTHER_METADATA), _located(info))
+
+
+def _located(info: Info) -> Locate | None:
+    """Return where an episode's frames lie: in a file of its own."""
+    template = info.video_path
+    if template is None:
+        return None
+
+    def locate(feature: str, episode: int) -> Place | None:
+        chunk = episode // info.chunks_size
+        name = fill(template, feature, episode_chunk=chunk, episode_index=episode)
+        return Place(name) if is_below(name) else None
+
+    return locate
 
 
 def read_episodes(path: Path) -> Iterator[tuple[int, int, tuple[str, ...]]]:
@@ -55,7 +71,9 @@ def read_episodes(path: Path) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     Raises:
         ArtifactError: it is missing, empty, corrupt, or lists an episode twice.
     """
-    recognize(path)  # raises where it is missing, of 0 bytes, or a Git LFS pointer
+    if not path.exists():
+        raise error_of(path, Fault(MISSING, expected="the index of the dataset's episodes"))
+    recognize(path)  # raises where it is of 0 bytes, or a Git LFS pointer
     seen: set[int] = set()
     with path.open("rb") as f:
         for number, raw in enumerate(iter(lambda: f.readline(MAX_LINE), b""), 1):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import numpy as np
 
+from parity.dataset.pictures import Pictures, with_pictures
 from parity.errors import UsageError
 from parity.finding import Finding
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 Storage = Literal[
     "array",  # numbers, one array (shape) for each frame
-    "video",  # frames of a video file, which are not read here
-    "image",  # encoded pictures (PNG, JPEG), which are not read here
+    "video",  # frames of a video file, read where the dataset has `Pictures` of the feature
+    "image",  # encoded pictures (PNG, JPEG), alike
     "text",
 ]
 BLOCK = 8192  # frames in a block, at most
@@ -39,7 +40,7 @@ class Feature:
         shape: of one frame.
         dtype: NumPy's name of what is stored; for what is no array, the dataset's own word (``video``).
         names: of the elements, as many as the shape has, in C order; empty where they are not named.
-        storage: how it is kept; only arrays are read here.
+        storage: how it is kept.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Dataset:
         features: by name, those that cannot be read here too.
         episodes: those whose frames are there; what the index claims beyond that is a finding.
         source: reads its rows.
+        pictures: reads the frames of features that are kept as video or images, those of which that can be read.
         fps: frames per second, None where the dataset does not tell.
         findings: where index and files disagree.
         facts: what else it says of itself, as JSON.
@@ -177,23 +179,33 @@ class Dataset:
     fps: float | None = None
     findings: tuple[Finding, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, Pictures] = field(default_factory=dict)
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """The features that are read here: those kept as arrays."""
+        """The features that are kept as arrays."""
         return tuple(f.name for f in self.features.values() if f.storage == "array")
+
+    def as_read(self, name: str) -> Feature:
+        """Return a feature as `blocks` gives it: pictures as ``(H, W, 3)``, uint8, however they are kept."""
+        feature = self.features[name]
+        if feature.storage == "array" or name not in self.pictures:
+            return feature
+        return Feature(name, self.pictures[name].shape, "uint8")
 
     def blocks(self, names: Sequence[str] | None = None, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Yield rows ``start:stop`` (default all) of some features (default all arrays) in memory that stays the same.
 
+        Pictures come as ``(N, H, W, 3)``, uint8, red first, however they are kept.
+
         Raises:
-            UsageError: there is no such feature, or it is not kept as an array.
-            ArtifactError: a file cannot be read, or changed since it was opened.
+            UsageError: there is no such feature, it is neither an array nor pictures, or their decoder is missing.
+            ArtifactError: a file is missing or cannot be read, or changed since it was opened.
         """
         wanted = self._wanted(names)
         stop = self.episodes.frames if stop is None else min(stop, self.episodes.frames)
         at = start
-        for columns in self.source.rows(wanted, start, stop):
+        for columns in self._rows(wanted, start, stop):
             count = len(next(iter(columns.values()))) if columns else 0
             yield Block(columns, at, self.episodes.spans(at, at + count))
             at += count
@@ -223,8 +235,16 @@ class Dataset:
         at = episode.start + frame
         return {name: values[0] for name, values in self._between(names, at, at + 1).items()}
 
+    def _rows(self, names: Sequence[str], start: int, stop: int) -> Iterator[Mapping[str, Array]]:
+        shown = {n: self.pictures[n] for n in names if self.features[n].storage != "array"}
+        if not shown:
+            return self.source.rows(names, start, stop)
+        arrays = [n for n in names if n not in shown]
+        at_once = block_rows([self.as_read(n) for n in names])
+        return with_pictures(self.source, arrays, shown, start, stop, at_once)
+
     def _between(self, names: Sequence[str] | None, start: int, stop: int) -> dict[str, Array]:
-        blocks = list(self.source.rows(self._wanted(names), start, stop))
+        blocks = list(self._rows(self._wanted(names), start, stop))
         return {name: np.concatenate([b[name] for b in blocks]) for name in (blocks[0] if blocks else ())}
 
     def _numbered(self, index: int) -> Episode:
@@ -247,7 +267,7 @@ class Dataset:
         """Make sure that features can be read.
 
         Raises:
-            UsageError: there is no such feature, or it is not kept as an array.
+            UsageError: there is no such feature, it is neither an array nor pictures, or their decoder is missing.
         """
         for name in names:
             feature = self.features.get(name)
@@ -258,7 +278,9 @@ class Dataset:
                     expected=f"one of {', '.join(self.arrays)}",
                 )
             if feature.storage != "array":
-                raise UsageError(f"{self.path}: {name!r} is kept as {feature.storage}, which is not read here")
+                if name not in self.pictures:
+                    raise UsageError(f"{self.path}: {name!r} is kept as {feature.storage}, which is not read here")
+                self.pictures[name].check()
 
 
 def block_rows(features: Sequence[Feature]) -> int:

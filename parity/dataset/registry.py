@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
 from parity.artifact import Artifact, recognize
 from parity.dataset.model import Dataset
-from parity.errors import ArtifactError, UsageError
+from parity.errors import ArtifactError
+from parity.plugins import ranked
 
 
 class DatasetReader(Protocol):
@@ -41,40 +40,43 @@ class DatasetReader(Protocol):
         ...
 
 
-@cache
 def readers() -> tuple[DatasetReader, ...]:
     """Return all registered readers, in the order in which they are asked.
 
     Raises:
         UsageError: one of them cannot be loaded.
     """
-    points = sorted(entry_points(group="parity.datasets"), key=lambda p: p.name)
-    return tuple(sorted((_load(p) for p in points), key=lambda r: r.rank))
-
-
-def _load(point: EntryPoint) -> DatasetReader:
-    try:
-        reader: DatasetReader = point.load()
-    except Exception as e:  # whatever a third party's module does when it is imported
-        raise UsageError(
-            f"the dataset reader {point.name!r} ({point.value}) cannot be loaded: {type(e).__name__}: {e}",
-            remedy="mend or uninstall the package that brings it",
-        ) from e
-    return reader
+    return ranked("parity.datasets", "dataset reader")
 
 
 def open_dataset(path: str | Path | Artifact, columns: Mapping[str, str] | None = None) -> Dataset:
     """Return the dataset at ``path``, its index checked against its files; see `DatasetReader.open`.
 
     Raises:
-        ArtifactError: it cannot be read, or no reader knows the format.
+        ArtifactError: it cannot be read, holds no frame, or no reader knows the format.
         UsageError: ``columns`` do not fit, or a package is missing that reads it.
     """
     artifact = path if isinstance(path, Artifact) else recognize(path)
     for reader in readers():
         if reader.matches(artifact):
-            return reader.open(artifact, columns)
+            return _with_frames(reader.open(artifact, columns))
     raise ArtifactError(
         f"{artifact.path}: recognized as {artifact.kind}, in which no dataset was found",
-        expected="a LeRobot dataset (a folder with meta/info.json) of v2.0, v2.1 or v3.0, an .npz or HDF5 of arrays",
+        expected="a LeRobot dataset (a folder with meta/info.json, or meta_data/info.json before v2.0), "
+        "a replay buffer (.zarr, .zarr.zip), HDF5 of demonstrations or arrays, an .npz of arrays, a trace",
     )
+
+
+def _with_frames(dataset: Dataset) -> Dataset:
+    """Return the dataset, whatever its format: one without a frame says nothing, and nothing agrees with it.
+
+    Raises:
+        ArtifactError: it has no frames.
+    """
+    if dataset.episodes.frames == 0:
+        raise ArtifactError(
+            f"{dataset.path}: its {len(dataset.episodes)} episodes hold no frames",
+            expected="at least one",
+            remedy="record it, or fetch it, again",
+        )
+    return dataset

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
 from parity.artifact import Artifact, recognize
-from parity.errors import ArtifactError, ParityError, UsageError
+from parity.errors import ArtifactError, ParityError
 from parity.evaluation.model import EvaluationLog
+from parity.plugins import ranked
 
 FILES = ("eval_info.json", "eval_log.json")  # by which the folder of an evaluation is known
 _HEAD = 65536
@@ -38,26 +37,13 @@ class EvaluationReader(Protocol):
         ...
 
 
-@cache
 def readers() -> tuple[EvaluationReader, ...]:
     """Return all registered readers, in the order in which they are asked.
 
     Raises:
         UsageError: one of them cannot be loaded.
     """
-    points = sorted(entry_points(group="parity.evaluations"), key=lambda p: p.name)
-    return tuple(sorted((_load(p) for p in points), key=lambda r: r.rank))
-
-
-def _load(point: EntryPoint) -> EvaluationReader:
-    try:
-        reader: EvaluationReader = point.load()
-    except Exception as e:  # whatever a third party's module does when it is imported
-        raise UsageError(
-            f"the evaluation reader {point.name!r} ({point.value}) cannot be loaded: {type(e).__name__}: {e}",
-            remedy="mend or uninstall the package that brings it",
-        ) from e
-    return reader
+    return ranked("parity.evaluations", "evaluation reader")
 
 
 def find_log(path: str | Path) -> Artifact | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from parity.errors import UsageError
 from parity.release.many import expanded
@@ -158,13 +158,30 @@ class StatsTable(Table):
 
 
 class TimingTable(Table):
-    """How a policy is driven, where its artifact does not say: all in frames of the dataset."""
+    """How a policy is driven, where its artifact does not say: all in frames of the dataset.
+
+    ``ensemble``: the coefficient of ACT's temporal ensembling, false for none whatever the artifact says.
+    """
 
     n_obs_steps: Annotated[int, Field(ge=1)] | None = None
     first: Annotated[int, Field(ge=0)] | None = None
     n_action_steps: Annotated[int, Field(ge=1)] | None = None
-    ensemble: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    ensemble: Annotated[float, Field(allow_inf_nan=False)] | Literal[False] | None = None
     control_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @field_validator("ensemble", mode="before")
+    @classmethod
+    def _coefficient(cls, value: Any) -> Any:
+        if value is True:
+            raise ValueError("give the coefficient of the ensembling, such as 0.01, or false for none")
+        return float(value) if type(value) is int else value  # 0 weighs all alike: it is not false
+
+    @model_validator(mode="after")
+    def _asked_at_every_frame(self) -> TimingTable:
+        ensembled = self.ensemble is not None and self.ensemble is not False
+        if ensembled and self.n_action_steps not in (None, 1):
+            raise ValueError("ensemble asks the policy at every frame: leave out n_action_steps, or set it to 1")
+        return self
 
 
 class ReplayTable(TimingTable):

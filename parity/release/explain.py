@@ -30,6 +30,7 @@ from parity.release.measure import Evidence
 from parity.release.prepare import Prepared
 from parity.release.sides import Side
 from parity.release.state import SEQUENCE
+from parity.runner.composed import GRAPH
 from parity.tensor import Array
 
 WITH_WEIGHTS = ("onnx", "torchscript", "pt2", "checkpoint", "safetensors", "folder")
@@ -94,7 +95,9 @@ def _around(candidate: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Return a finding where the graph is right and the policy is not: then what stands around the graph is wrong."""
     own = [r for r in rows if r["candidate"] == candidate]
     graph = [r for r in own if r["level"] == "graph"]
-    failed = sorted({r["output"] for r in own if r["level"] == "policy" and r["verdict"] == "FAIL"})
+    looked_into = {r["output"].removeprefix(GRAPH) for r in graph}  # of another output nothing is known inside
+    wrong = {r["output"] for r in own if r["level"] == "policy" and r["verdict"] == "FAIL"}
+    failed = sorted(wrong & looked_into)
     if not graph or not failed or any(r["verdict"] != "PASS" for r in graph):
         return []
     return [

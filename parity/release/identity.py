@@ -1,7 +1,7 @@
 """When two sides are the same thing run in the same way, so that comparing them says nothing.
 
 What differs on paper only (a default spelled out, an option that its runner does not have, another name of the same
-interpreter) is no difference.
+interpreter, another file with the statistics of the same pipeline) is no difference.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def identity_of(side: Side) -> tuple[Any, ...]:
     }
     return (
         side.sha256,
-        None if side.pipeline is None else side.pipeline.identity,
+        () if side.pipeline is None else side.pipeline.identity,
         spec.runner,
         spec.command,
         spec.path if kind == "factory" else None,

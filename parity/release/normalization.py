@@ -94,14 +94,14 @@ def normalization_findings(asked: Surveying, facts: Facts) -> Iterator[Finding]:
     """Yield what is to be said of the statistics; what could not be judged is an error of the gate."""
     if not asked.asked:
         return
-    from parity.stats.tell import NOTHING
+    from parity.stats.survey import UNJUDGED as NOT_COMPARED
 
     if facts.stats is None or "problem" in facts.stats:
         yield unjudged((facts.stats or {}).get("problem", "the run was interrupted before"))
         return
     for told in facts.stats["findings"]:
         finding = Finding(**told)
-        yield unjudged(finding.title, finding.where) if finding.code == NOTHING else finding
+        yield unjudged(finding.title, finding.where) if finding.code in NOT_COMPARED else finding
 
 
 def unjudged(why: str, where: str = "[stats]") -> Finding:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from parity.contract.adapter import Adapter
 from parity.errors import ArtifactError, ParityError, UsageError
 from parity.finding import Finding
 from parity.release.config import Config
@@ -103,9 +104,12 @@ def levels_of(reference: Side, candidates: Sequence[Side]) -> dict[str, str]:
     return {c.name: "policy" if c.pipeline or reference.pipeline else "graph" for c in candidates}
 
 
-def with_graphs(reference: Side, candidates: Sequence[Side]) -> tuple[Side, list[Side], dict[str, tuple[str, ...]]]:
+def with_graphs(
+    reference: Side, candidates: Sequence[Side], adapters: Mapping[str, Adapter]
+) -> tuple[Side, list[Side], dict[str, tuple[str, ...]]]:
     """Return the sides, told to show what their graphs give, and by candidate the outputs that are judged so besides.
 
+    ``adapters`` are those of the candidates that call raw arrays otherwise than the reference.
     That takes a reference whose graph can be looked at: one with a pipeline, or a LeRobot folder that lerobot runs.
     Both graphs are given what the reference's pre-processing makes: a wrong pipeline does not hide a right graph.
     """
@@ -119,7 +123,8 @@ def with_graphs(reference: Side, candidates: Sequence[Side]) -> tuple[Side, list
         around = side.pipeline
         if around is not None and around.composition is not None:
             shown = tuple(n for n in names if n in unnormalized(around.composition.pipeline))
-            composition = replace(around.composition, trusted=trusted, shown=shown)
+            called = adapters[side.name].rules.rename if side.name in adapters else {}
+            composition = replace(around.composition, trusted=trusted, shown=shown, called=called)
             side = replace(side, pipeline=replace(around, composition=composition))
             graphs |= {side.name: tuple(f"{GRAPH}{n}" for n in shown)} if shown else {}
         told.append(side)

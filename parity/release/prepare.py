@@ -157,7 +157,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     names = [c.name for c in candidates]
     kept = min(WORST_KEPT, worst)
     levels = levels_of(reference, candidates)
-    reference, candidates, graphs = with_graphs(reference, candidates)
+    reference, candidates, graphs = with_graphs(reference, candidates, adapters)
     check_units(config, levels, graphs)
     named = (config.release.name, config.release.seed, names)
     plan = make_plan(*named, cases, outputs, kept, batches.takers, levels, graphs)

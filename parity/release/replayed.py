@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parity.artifact import file_digest
-from parity.compare.budget import INFORMATIVE
 from parity.errors import UsageError
 from parity.finding import Finding
 from parity.release.config import ReplayTable
@@ -173,10 +172,10 @@ def _range(told: Mapping[str, Any]) -> Range:
     return Range(told["kind"], source=told["source"], **flat)
 
 
-def _budget(budget: Budget | None) -> dict[str, float]:
+def _budget(budget: Budget | None) -> dict[str, Any]:
     if budget is None:
         return {}
-    wanted = {k: getattr(budget, k) for k in ("mean_abs", "rmse", "p99_abs")}
+    wanted = {k: getattr(budget, k) for k in ("max_abs", "mean_abs", "rmse", "p99_abs", "allow_nan")}
     return {k: v for k, v in wanted.items() if v is not None}
 
 
@@ -201,9 +200,11 @@ def _judged(evidence: Evidence, context: Context) -> tuple[list[dict[str, Any]],
 
 def _covered(context: Context) -> Iterator[Finding]:
     """Yield what is to be said of dimensions in which the reference barely moves."""
-    moves = (context.scale > INFORMATIVE * context.limits) | ~np.isfinite(context.limits)
+    from parity.replay.limits import covered
+
+    moves = covered(context.limits, context.scale)
     silent = [context.names[i] for i in np.flatnonzero(~moves)]
-    if not moves.any() or not (context.scale > 0).any():
+    if not moves.any():
         yield unjudged(context.candidate, f"no dimension of {context.output} moves by more than 4 limits")
     elif silent:
         named = ", ".join(silent[:8]) + (", …" if len(silent) > 8 else "")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from parity.replay.play import Setting
     from parity.replay.player import Playable
     from parity.replay.shards import Shard
+    from parity.replay.timing import Told
 
 STATES = "replay.npz"
 SHARES = {"floor": 64, "probe": 64, "draw": 96}  # on how many of the asked frames these are made, about
@@ -184,7 +185,8 @@ def _staged(
         seed=asked.seed,
     )
     learned = learn(dataset, episodes, draft, players)
-    timings = {n: _timing(prepared, n, learned.widths) for n in players}
+    driven = {n: _driven(prepared, n, learned.widths) for n in players}
+    timings = {n: t.timing for n, t in driven.items()}
     stateful = any(p.keeps_state for p in players.values())
     every = 1 if stateful else asked.table.every or _asked_every(timings)
     frames = sum(e.length for e in episodes)
@@ -197,7 +199,7 @@ def _staged(
         shares={n: min(1.0, wanted * every / frames) for n, wanted in SHARES.items()},
     )
     shards = shards_of(episodes, _aligned(timings, every), whole=stateful)
-    findings += timing_findings(prepared, timings, dataset.fps)
+    findings += timing_findings(prepared, driven, dataset.fps)
     if action is None:
         findings += (_no_actions(dataset, asked.table),)
     return Staged(dataset, episodes, shards, setting, (*findings, *dataset.findings)), dict(learned.failures)
@@ -229,28 +231,34 @@ def _no_actions(dataset: Dataset, table: ReplayTable) -> Finding:
     )
 
 
-def _timing(prepared: Prepared, name: str, widths: Mapping[str, tuple[int, int]]) -> Timing:
-    from parity.replay.timing import timing_of
+def _driven(prepared: Prepared, name: str, widths: Mapping[str, tuple[int, int]]) -> Told:
+    from parity.replay.timing import told_of
 
     table = prepared.replaying.table
     side = next(s for s in (prepared.reference, *prepared.candidates) if s.name == name)
     own = {k: v for k, v in (table.sides.get(name) or TimingTable()).model_dump().items() if v is not None}
     both = {k: v for k, v in table.model_dump(include=set(TimingTable.model_fields)).items() if v is not None}
     steps = next((h for h, _ in widths.values()), 1)
-    return timing_of(side.contract or prepared.contract, steps, both | own)
+    return told_of(side.contract or prepared.contract, steps, both | own, prepared.contract)
 
 
-def timing_findings(prepared: Prepared, timings: Mapping[str, Timing], fps: float | None) -> tuple[Finding, ...]:
-    """Return where the sides, or a side and the dataset, are driven differently."""
-    from parity.replay.timing import disagreements
+def timing_findings(prepared: Prepared, driven: Mapping[str, Told], fps: float | None) -> tuple[Finding, ...]:
+    """Return where the sides, or a side and the dataset, are driven differently, and what had to be assumed."""
+    from parity.replay.timing import disagreements, doubts
 
-    reference = timings["reference"]
-    return tuple(
-        f.for_candidate(s.name)
-        for s in prepared.candidates
-        if s.name in timings
-        for f in disagreements(reference, timings[s.name], fps)
-    )
+    reference, own = driven["reference"], prepared.reference.contract
+    found = list(doubts(reference, "reference"))
+    said_once = {f.code for f in found}
+    for side in prepared.candidates:
+        told = driven.get(side.name)
+        if told is None:
+            continue
+        contracts = (own, side.contract) if own is not None and side.contract is not None else None
+        alike = told.timing == reference.timing  # then what is said of the reference is not repeated
+        own_doubts = [f for f in doubts(told, side.name) if not alike or f.code not in said_once]
+        said = (*own_doubts, *disagreements(reference.timing, told.timing, fps, contracts))
+        found += [f.for_candidate(side.name) for f in said]
+    return tuple(found)
 
 
 def _asked_every(timings: Mapping[str, Timing]) -> int:

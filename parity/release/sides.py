@@ -15,6 +15,7 @@ from parity.release.config import CandidateTable, PipelineTable, RunnerTable
 from parity.release.identity import identity_of
 from parity.runner.base import Failure, RunnerSpec
 from parity.runner.composed import Composition
+from parity.runner.effect import effect_of
 
 RUNNER_OF: Mapping[str, str] = {
     "onnx": "onnxruntime",
@@ -64,9 +65,11 @@ class Piped:
     composition: Composition | None = None
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """What makes two pipelines the same."""
-        return self.sha256, repr(sorted(self.settings.items()))
+    def identity(self) -> tuple[Any, ...]:
+        """What makes two pipelines the same: what they do, once they are fitted; empty where they do nothing."""
+        if self.composition is None:
+            return self.sha256, repr(sorted(self.settings.items()))
+        return effect_of(self.composition)
 
     def artifact_json(self) -> dict[str, Any]:
         """Return its entry in the report's ``artifacts``."""

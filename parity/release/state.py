@@ -15,11 +15,11 @@ from parity.contract.recurrent import keeps_state, one_state, state_pairs, witho
 from parity.errors import UsageError
 from parity.finding import Finding
 from parity.release.sides import Side
+from parity.tensor import SEQUENCE as SEQUENCE
 from parity.tensor import Case
 
 KEEPERS = ("onnxruntime", "openvino")  # runners with the option `state`
 
-SEQUENCE = "nominal-s"  # ids of the steps of a sequence, in which a policy's state is carried over
 STEPS = 8
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 PHASES = 10  # of the length of an episode
-STRETCH = 1 << 16  # elements that are worked on at once, so that they stay in the processor's cache
+STRETCH = 1 << 15  # elements that are worked on at once, so that they stay in the processor's cache
 COUNTED = ("nan", "nan_reference", "inf", "inf_both")  # elements that are not finite on both sides
 NOWHERE = np.full(5, -1, np.int64)
 
@@ -32,13 +32,21 @@ class _Sums:
     square: Array = field(init=False)  # of Δ, (N, D)
     highest: Array = field(init=False)  # |Δ|, (N, D)
     kept: dict[str, Array] = field(init=False)
+    scratch: tuple[Array, Array] = field(init=False)  # of a stretch: new memory for each costs more than the sums
     hole: Array = field(init=False)  # row, episode, frame, step, dimension of the first mismatch; -1
+
+    @property
+    def rows(self) -> int:
+        """How many frames a stretch has."""
+        return min(max(1, self.frames), max(1, STRETCH // max(1, self.steps * self.width)))
 
     def __post_init__(self) -> None:
         by_frame, by_step, by_dimension = (self.frames, self.width), (self.steps, self.width), (self.width,)
         self.count = np.full(by_frame, self.steps, np.int64)
         self.total, self.square, self.highest = np.zeros(by_frame), np.zeros(by_frame), np.zeros(by_frame)
         self.hole = NOWHERE
+        stretch = (self.rows, self.steps, self.width)
+        self.scratch = (np.empty(stretch), np.empty(stretch))
         whole = {name: np.zeros(by_dimension, np.int64) for name in COUNTED}
         self.kept = {
             "absolute": np.zeros(by_dimension),
@@ -61,10 +69,9 @@ def gaps_of(played: Played) -> State:
     """
     frames, steps, width = played.reference.shape
     sums = _Sums(frames, steps, width)
-    rows = max(1, STRETCH // max(1, steps * width))
     with np.errstate(all="ignore"):  # NaN, infinity and overflow are what is being measured
-        for start in range(0, frames, rows):
-            _stretch(sums, played, slice(start, start + rows))
+        for start in range(0, frames, sums.rows):
+            _stretch(sums, played, slice(start, min(frames, start + sums.rows)))
     held = {**worst.worst_of(played, sums.highest), "hole": sums.hole}
     return {"frames": np.asarray(frames, np.int64), **_grouped(sums, played.at), **sums.kept, **held}
 
@@ -78,16 +85,17 @@ def joined(earlier: State, later: State) -> State:
 
 def _stretch(sums: _Sums, played: Played, span: slice) -> None:
     reference, candidate = played.reference[span], played.candidate[span]
-    gap = np.subtract(candidate, reference, dtype=np.float64)
+    gap, size = (s[: len(reference)] for s in sums.scratch)
+    np.subtract(candidate, reference, out=gap)
     holes: Array | None = None
     if not np.isfinite(gap.sum()):
         good = np.isfinite(gap)
         if not good.all():
             holes = ~good
-            gap, reference = np.where(good, gap, 0.0), np.where(good, reference, 0.0)
+            gap[holes], reference = 0.0, np.where(good, reference, 0.0)
             _holes(sums, played, span, holes)
     kept = sums.kept
-    size = np.abs(gap)
+    np.abs(gap, out=size)
     sums.total[span] = _folded(np.add, gap)
     sums.square[span] = np.einsum("nhd,nhd->nd", gap, gap)
     sums.highest[span] = _folded(np.maximum, size)
@@ -138,11 +146,12 @@ def phase_of(at: Frames) -> Array:
 
 
 def grouped(values: Array, group: Array, groups: int) -> Array:
-    """Return the sums of ``(N, D)`` over the frames of each group, ``(groups, D)``; exact for integers below 2⁵³."""
-    width = values.shape[1]
-    keys = (np.asarray(group, np.int64)[:, None] * width + np.arange(width)).ravel()
-    sums = np.bincount(keys, weights=values.ravel(), minlength=groups * width).reshape(groups, width)
-    return np.asarray(sums.astype(values.dtype))
+    """Return the sums of ``(N, D)`` over the frames of each group, ``(groups, D)``; fast where these lie together."""
+    sums = np.zeros((groups, values.shape[1]), values.dtype)
+    if len(values):
+        starts = np.concatenate([[0], np.flatnonzero(group[1:] != group[:-1]) + 1])
+        np.add.at(sums, group[starts], np.add.reduceat(values, starts, axis=0))
+    return sums
 
 
 def _grouped(sums: _Sums, at: Frames) -> dict[str, Array]:

@@ -6,12 +6,12 @@ in the order of the shards, so that any number of workers ends with the same byt
 
 from __future__ import annotations
 
-from functools import cache, reduce
-from importlib.metadata import entry_points
+from functools import reduce
 from typing import Literal, Protocol
 
 import numpy as np
 
+from parity.plugins import ranked
 from parity.replay.model import Context, Judged, Played, State
 from parity.tensor import Array
 
@@ -46,11 +46,13 @@ class Measure(Protocol):
         ...
 
 
-@cache
 def measures() -> tuple[Measure, ...]:
-    """Return all registered measures, in order of rank."""
-    points = sorted(entry_points(group="parity.measures"), key=lambda p: p.name)
-    return tuple(sorted((p.load() for p in points), key=lambda m: m.rank))
+    """Return all registered measures, in order of rank.
+
+    Raises:
+        UsageError: one of them cannot be loaded.
+    """
+    return ranked("parity.measures", "measure")
 
 
 def must_judge(measure: Measure, *, sampled: bool) -> bool:

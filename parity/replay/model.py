@@ -161,7 +161,8 @@ class Context:
         timing: of reference and candidate.
         ranges: of the policy's inputs, by name, where known.
         sampled: whether the candidate's noise could not be injected, so that single actions cannot be compared.
-        budget: what the user limits besides `max_abs` (``rmse``, ``p99_abs``, ``mean_abs``), in units.
+        budget: what the user limits (``max_abs``, ``rmse``, ``p99_abs``, ``mean_abs``) in units, and ``allow_nan``.
+            With a ``max_abs`` of the user's, `limits` are not derived.
         options: of ``[replay]``, for measures that have some.
         seed: of the release.
     """

@@ -1,4 +1,4 @@
-"""How dimensions, amounts and frames are told of: `action[4] (wrist)`, `0.31 rad`, `episode 12, frame 87`."""
+"""How amounts and frames are told of, in sentences and in JSON: `0.31 rad`, `episode 12, frame 87`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from parity.replay.model import Context
     from parity.tensor import Array
-
-
-def dimension(context: Context, d: int) -> str:
-    """Return a dimension as `action[4] (wrist)`."""
-    number, gap, name = context.names[d].partition(" ")
-    return f"{context.output}[{number}]{gap}{name}"
 
 
 def amount(value: float, units: str | None) -> str:

@@ -1,4 +1,4 @@
-"""placeholder until merge"""
+"""How each side is driven (`driven`), and where that contradicts the other side or the data (`timing_findings`)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from parity.contract.model import Contract
-from parity.finding import Finding
+from parity.replay.driven import Told, told_of
 from parity.replay.model import Timing
+from parity.replay.timing_findings import disagreements, doubts
+
+__all__ = ["Told", "disagreements", "doubts", "timing_of", "told_of"]
 
 
-def timing_of(contract: Contract, steps_out: int, settings: Mapping[str, Any]) -> Timing:
-    window = contract.window
-    n = window.n_action_steps if isinstance(window.n_action_steps, int) else steps_out
-    return Timing(n_action_steps=min(int(settings.get("n_action_steps", n)), steps_out))
-
-
-def disagreements(reference: Timing, candidate: Timing, fps: float | None) -> tuple[Finding, ...]:
-    return ()
+def timing_of(
+    contract: Contract, steps_out: int, settings: Mapping[str, Any], otherwise: Contract | None = None
+) -> Timing:
+    """Return how a side is driven: `told_of` without what had to be assumed."""
+    return told_of(contract, steps_out, settings, otherwise).timing

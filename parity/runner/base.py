@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from parity.errors import ParityError, RunnerError, UsageError
+from parity.plugins import loaded, points
 from parity.tensor import Array, Block, TensorSpec
 
+GROUP = "parity.runners"
 Variant = Literal[
     "base",  # as shipped
     "float64",  # the same computation in float64, where the runtime can
@@ -139,30 +139,13 @@ class Runner(Protocol):
         ...
 
 
-@cache
-def _points() -> dict[str, EntryPoint]:
-    return {p.name: p for p in sorted(entry_points(group="parity.runners"), key=lambda p: p.name)}
-
-
-@cache
-def _load(name: str) -> Runner:
-    try:
-        runner: Runner = _points()[name].load()
-    except (ImportError, AttributeError) as e:
-        raise RunnerError(
-            f"the runner {name!r} ({_points()[name].value}) cannot be loaded: {e}",
-            remedy="mend or uninstall the package that registers it",
-        ) from e
-    return runner
-
-
 def runners() -> dict[str, Runner]:
     """Return all registered runners by name.
 
     Raises:
         RunnerError: one of them cannot be loaded.
     """
-    return {name: _load(name) for name in _points()}
+    return {name: _loaded(name) for name in points(GROUP)}
 
 
 def runner_for(spec: RunnerSpec) -> Runner:
@@ -172,11 +155,16 @@ def runner_for(spec: RunnerSpec) -> Runner:
         UsageError: no such runner.
         RunnerError: it is registered but cannot be loaded.
     """
-    known = list(_points())
+    known = list(points(GROUP))
     if spec.runner not in known:
         import difflib
 
         near = difflib.get_close_matches(spec.runner, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"{spec.name}: no runner called {spec.runner!r}{hint}", expected=", ".join(known))
-    return _load(spec.runner)
+    return _loaded(spec.runner)
+
+
+def _loaded(name: str) -> Runner:
+    runner: Runner = loaded(GROUP, name, "runner", RunnerError)
+    return runner

@@ -8,7 +8,7 @@ the policy's queue would hold, padding to the graph's width, the executed steps 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from parity.contract.adapter import Adapter
@@ -38,6 +38,7 @@ class Composition:
         graph: the graph's own contract, None where it says nothing.
         trusted: the reference's pipeline, where its graph can be compared too: both graphs then take what it makes.
         shown: outputs that are compared before they are unnormalized.
+        called: what the reference's pipeline calls raw arrays that this one calls otherwise.
     """
 
     pipeline: Pipeline
@@ -47,14 +48,24 @@ class Composition:
     graph: Contract | None = None
     trusted: Pipeline | None = None
     shown: tuple[str, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
 
-    def inputs(self, arrays: Mapping[str, Array], pipeline: Pipeline | None = None) -> Arrays:
-        """Return what the graph takes, from raw observations ``(N, B, ...)``; ``pipeline`` in place of its own.
+    def inputs(self, arrays: Mapping[str, Array]) -> Arrays:
+        """Return what the graph takes, from raw observations ``(N, B, ...)``.
 
         Raises:
             ParityError: an observation or a statistic is missing, or does not fit.
         """
-        named = self.adapter.inputs((pipeline or self.pipeline).inputs(arrays))
+        return self._fed(self.pipeline.inputs(arrays))
+
+    def inputs_by(self, trusted: Pipeline, arrays: Mapping[str, Array]) -> Arrays:
+        """Return what the graph takes where the reference's pipeline stands before it; see `inputs`."""
+        made = trusted.inputs({self.called.get(name, name): array for name, array in arrays.items()})
+        own = {theirs: ours for ours, theirs in self.called.items()}
+        return self._fed({own.get(name, name): array for name, array in made.items()})
+
+    def _fed(self, observations: Arrays) -> Arrays:
+        named = self.adapter.inputs(observations)
         return _as_taken(applied(self.fit, named), self.graph.inputs if self.graph else ())
 
     def outputs(self, arrays: Mapping[str, Array | list[Array]]) -> dict[str, Array | list[Array]]:
@@ -154,7 +165,7 @@ class ComposedSession:
         trusted = self._composition.trusted
         if trusted is None:
             return result
-        inputs = self._composition.inputs(block.inputs, trusted)
+        inputs = self._composition.inputs_by(trusted, block.inputs)
         if all(np.array_equal(array, fed.inputs[name], equal_nan=True) for name, array in inputs.items()):
             return result
         return self._session.run(replace(fed, inputs=inputs), variant)

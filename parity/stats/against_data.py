@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 FLOAT32 = 2.0**-24
+UNTOUCHED = "STATS049"
 ENDS = (("q01", "q99"), ("min", "max"))
 EXPECTED: Mapping[str, float] = {"q01": 0.02, "min": 0.0}  # of the values lie outside of ends of that name
 
@@ -192,8 +193,8 @@ def _other_shape(name: str, feature: FeatureStats, data: FeatureStats, label: st
 
 def _nothing(stored: NormStats, data: NormStats) -> Finding:
     return Finding(
-        "STATS049",
-        "warning",
+        UNTOUCHED,
+        "error",
         f"{stored.label}: none of its features is in the dataset, so none was compared with its frames",
         where=stored.label,
         evidence={"stored": sorted(stored.features)[:64], "dataset": sorted(data.features)[:64]},

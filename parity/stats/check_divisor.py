@@ -53,7 +53,9 @@ def divisor(entry: Entry, mode: str) -> tuple[Array, Array] | None:
         return None if found is None else (found[1], np.abs(found[0]))
     if mode not in _PAIRS or (found := entry.values(*_PAIRS[mode])) is None:
         return None
-    return found[1] - found[0], np.maximum(np.abs(found[0]), np.abs(found[1]))
+    with np.errstate(invalid="ignore"):  # both may be infinite
+        width = found[1] - found[0]
+    return width, np.maximum(np.abs(found[0]), np.abs(found[1]))
 
 
 def _judge(entry: Entry, mode: str, by: Array, size: Array) -> Iterator[Finding]:

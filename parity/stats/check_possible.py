@@ -66,7 +66,7 @@ def _too_large(entry: Entry) -> Iterator[Finding]:
     rounding = 64 * EPS32 * size
     above, below = np.maximum(high - mean, 0.0) + rounding, np.maximum(mean - low, 0.0) + rounding
     n = entry.stats.count
-    sample = 1.0 if n is None or n < 1 else n / max(n - 1, 0.5)
+    sample = 2.0 if n is None or n < 2 else n / (n - 1)  # without a count it may be of two samples
     most = SLACK * np.sqrt(above * below * sample) + TINY
     explained = np.sqrt(most**2 + CANCELLED * EPS32 * size**2)
     bad = std > most

@@ -16,6 +16,7 @@ QUANTILES_CROSS = "STATS012"
 MEAN_OUTSIDE = "STATS013"
 QUANTILE_OUTSIDE = "STATS014"
 NEGATIVE = "STATS015"
+EMPTY = "STATS019"
 
 QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
 BINS = 1e-3  # of the range: what a quantile that was read off a histogram may be off by (LeRobot: 5,000 bins)
@@ -27,10 +28,23 @@ _AGAIN = "compute the statistics again from the data that the policy was trained
 def value_findings(subject: Subject) -> Iterator[Finding]:
     """Yield what is wrong with the values themselves, one finding for each feature and kind of fault."""
     for entry in subject.distinct():
-        bad = list(_not_finite(entry))
+        bad = [*_empty(entry), *_not_finite(entry)]
         yield from bad
         if not bad:
             yield from _order(entry)
+
+
+def _empty(entry: Entry) -> Iterator[Finding]:
+    names = [n for n, v in entry.stats.values.items() if np.size(v) == 0]
+    if names or not entry.stats.values:
+        yield Finding(
+            EMPTY,
+            entry.severity(*names) if names else "error",
+            f"{entry.name}: {', '.join(names) or 'its statistics'} hold no number at all",
+            where=entry.name,
+            evidence={"named": entry.name, "feature": entry.stats.name, "statistics": names},
+            remedy="save the policy again with its dataset's statistics",
+        )
 
 
 def _not_finite(entry: Entry) -> Iterator[Finding]:

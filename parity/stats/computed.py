@@ -11,7 +11,7 @@ from parity.dataset.registry import open_dataset
 from parity.errors import UsageError
 from parity.finding import Finding
 from parity.stats import against_findings as causes_of
-from parity.stats.against_data import against_data
+from parity.stats.against_data import UNTOUCHED, against_data
 from parity.stats.agree import RELATIVE, Agreement, Source, is_metadata
 from parity.stats.choose import Given
 from parity.stats.gap import USED
@@ -19,9 +19,9 @@ from parity.stats.model import NormStats
 from parity.stats.names import canonical, names_of
 from parity.stats.recompute import Recomputed, recompute
 from parity.stats.stored import UNCOVERED, rows
-from parity.stats.tell import DRIFT, RECOMPUTED, STORED
+from parity.stats.tell import DRIFT, RECOMPUTED, STORED, compared_with_nothing
 
-NOTHING, NOT_FINITE, COUNT = "STATS049", "STATS048", causes_of.COUNT  # of `parity.stats.against_data`
+NOT_FINITE, COUNT = "STATS048", causes_of.COUNT  # of `parity.stats.against_data`
 STATISTICS = {
     causes_of.CANCELLED: ("std",),
     causes_of.MEAN_STD: ("mean", "std"),
@@ -49,8 +49,10 @@ class Computed:
     def against(self, found: Agreement) -> list[Finding]:
         """Return what is wrong with each other source in the light of the data, with the cause where it can be told.
 
-        A fault in a statistic that the source's policy does not use is told as an info.
+        A fault in a statistic that the source's policy does not use is told as an info. That no feature of a source is
+        in the data is not told of one that was compared with nothing at all: that is said already.
         """
+        said = {found.sources[i].label for i in compared_with_nothing(found)}
         told: list[Finding] = []
         for source in found.sources:
             if source.stats is self.recomputed.stats or source.stats.kind == RELATIVE:
@@ -59,7 +61,7 @@ class Computed:
                 severity = f.severity if f.code == NOT_FINITE or _used(source, f) else "info"
                 about = {} if f.code == NOT_FINITE else {"source": source.label}
                 told.append(replace(f, severity=severity, evidence={**about, **f.evidence}))
-        return [f for i, f in enumerate(told) if f not in told[:i] and f.code != NOTHING]
+        return [f for i, f in enumerate(told) if f not in told[:i] and not (f.code == UNTOUCHED and f.where in said)]
 
 
 def _used(source: Source, finding: Finding) -> bool:

@@ -96,6 +96,9 @@ def _read(file: Path, artifact: Path, label: str, config: dict[str, Any], facts:
     if type(width) is int:
         facts = {**facts, "action_dim": width}
     features = features_of(statistics_in(stats, file.name), eps=EPS)
+    lost = [key for key in stats if key not in features]
+    if lost:
+        raise ArtifactError(f"{file}: there is no statistic of {lost[0]!r}", expected='{"mean": ..., "std": ...}')
     chunk = horizon if type(horizon) is int else None
     return NormStats(artifact, label, KIND, features, ERA, chunk=chunk, facts={"file": file.name, **facts})
 

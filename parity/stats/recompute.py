@@ -162,7 +162,7 @@ def recompute(
         relative_to: the state that chunks are taken relative to; None for the actions as they are.
 
     Raises:
-        UsageError: a feature is not there or not kept as an array, or ``relative_to`` does not fit the action.
+        UsageError: a feature is not there or cannot be read, or ``relative_to`` does not fit the action.
         ArtifactError: a file cannot be read.
     """
     names = [n for n in dataset.arrays if n not in INDICES] if features is None else list(features)
@@ -193,7 +193,7 @@ def recomputation(
             raise UsageError(f"a chunk of {chunk} frames", expected="at least 1")
         state = dataset.features[relative_to] if relative_to else None
         chunks.append(Chunks(dataset.features[action], chunk, state))
-    return Recomputation([dataset.features[n] for n in names], dataset.episodes.frames, chunks)
+    return Recomputation([dataset.as_read(n) for n in names], dataset.episodes.frames, chunks)
 
 
 def summary_of(feature: Feature) -> Summary:

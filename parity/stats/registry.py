@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
 from parity.artifact import Artifact, recognize
-from parity.errors import ArtifactError, UsageError
+from parity.errors import ArtifactError
+from parity.plugins import ranked
 from parity.stats.model import NormStats
 
 
@@ -34,26 +33,13 @@ class StatsReader(Protocol):
         ...
 
 
-@cache
 def readers() -> tuple[StatsReader, ...]:
     """Return all registered readers, in the order in which they are asked.
 
     Raises:
         UsageError: one of them cannot be loaded.
     """
-    points = sorted(entry_points(group="parity.stats"), key=lambda p: p.name)
-    return tuple(sorted((_load(p) for p in points), key=lambda r: r.rank))
-
-
-def _load(point: EntryPoint) -> StatsReader:
-    try:
-        reader: StatsReader = point.load()
-    except Exception as e:  # whatever a third party's module does when it is imported
-        raise UsageError(
-            f"the statistics reader {point.name!r} ({point.value}) cannot be loaded: {type(e).__name__}: {e}",
-            remedy="mend or uninstall the package that brings it",
-        ) from e
-    return reader
+    return ranked("parity.stats", "statistics reader")
 
 
 def read_stats(path: str | Path | Artifact) -> tuple[NormStats, ...]:

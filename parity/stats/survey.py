@@ -14,6 +14,7 @@ import numpy as np
 
 from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding, by_severity
+from parity.stats.against_data import UNTOUCHED
 from parity.stats.agree import MAX_SOURCES, Agreement, Source, agree, worst_of
 from parity.stats.check import check_stats, contract_of
 from parity.stats.choose import Given, choose, split
@@ -26,6 +27,7 @@ from parity.stats.tell import NOTHING, RECOMPUTED, agreement_findings, pair_json
 from parity.verdict import Verdict
 
 Report = Callable[[str, int, int], None]
+UNJUDGED = (NOTHING, UNTOUCHED)  # findings that say that something was to be compared and could not be
 
 
 def survey(
@@ -120,9 +122,12 @@ def document(
 
 
 def verdict_of(findings: Sequence[Finding], *, strict: bool = False) -> Verdict:
-    """Return FAIL for an error finding (``strict``: or a warning), NOT_JUDGED where nothing was compared, else PASS."""
+    """Return FAIL for an error finding (``strict``: or a warning), else NOT_JUDGED or PASS.
+
+    NOT_JUDGED where a source was not compared: it has nothing in common with the others, or with the dataset's frames.
+    """
     failing = [f for f in findings if f.severity == "error" or (strict and f.severity == "warning")]
-    if any(f.code != NOTHING for f in failing):
+    if any(f.code not in UNJUDGED for f in failing):
         return Verdict.FAIL
     return Verdict.NOT_JUDGED if failing else Verdict.PASS
 

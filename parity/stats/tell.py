@@ -257,6 +257,7 @@ def _alone(found: Agreement) -> Iterator[Finding]:
 
 
 def _nothing(found: Agreement) -> Iterator[Finding]:
+    yield from _lone(found)
     for i in compared_with_nothing(found):
         label, names = found.sources[i].label, list(found.sources[i].features)
         yield Finding(
@@ -267,6 +268,24 @@ def _nothing(found: Agreement) -> Iterator[Finding]:
             evidence={"features": names},
             remedy="give sources of the same robot, or rename the features",
         )
+
+
+def _lone(found: Agreement) -> Iterator[Finding]:
+    """Yield that nothing was judged, where the only source is what the data gives, or has no feature."""
+    if len(found.sources) != 1:
+        return
+    (source,) = found.sources
+    if source.features and source.stats.kind != RECOMPUTED:
+        return
+    why = "has nothing to hold its frames against" if source.features else "has no feature that a policy takes or gives"
+    yield Finding(
+        NOTHING,
+        "error",
+        f"Nothing was judged: {source.label} {why}, and there is no other source.",
+        where=source.label,
+        evidence={"features": list(source.features)},
+        remedy="give the statistics that the policy uses as a source, too",
+    )
 
 
 def compared_with_nothing(found: Agreement) -> list[int]:

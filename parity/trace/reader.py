@@ -139,6 +139,12 @@ class Trace:
         _, block, row = self._row(case_id)
         return _mapped(block.outputs[name], row)
 
+    def sources(self, case_id: str) -> dict[tuple[str, str], TensorSource]:
+        """Return all tensors of a case, ``(B, ...)``, to be read in pieces, by ``inputs`` or ``outputs`` and name."""
+        _, block, row = self._row(case_id)
+        sides = {"inputs": block.inputs, "outputs": block.outputs}
+        return {(side, n): _source(stored, row) for side, held in sides.items() for n, stored in held.items()}
+
     def floor(self, case_id: str, name: str) -> dict[str, Array]:
         """Return the floor terms of one output of a case; empty where none were recorded."""
         _, block, row = self._row(case_id)

@@ -17,6 +17,7 @@ from parity.contract import Contract
 from parity.contract.lerobot import READER
 from parity.errors import ArtifactError
 from parity.tensor import Range, TensorSpec
+from tensor_files import save_tensors
 
 ERAS = ("lerobot-0.3.3-legacy", "lerobot-0.4.4", "lerobot-0.6.1")
 POLICIES = (
@@ -40,21 +41,6 @@ def found(contract: Contract) -> list[tuple[str, str]]:
 
 def without_source(specs: Iterable[TensorSpec]) -> list[TensorSpec]:
     return [t if t.range is None else replace(t, range=replace(t.range, source="")) for t in specs]
-
-
-def save_tensors(path: Path, arrays: dict[str, Any]) -> None:
-    """Write a safetensors file by hand, so that the tests need no other package."""
-    header, body = {}, b""
-    for name, value in arrays.items():
-        raw = np.asarray(value, dtype="<f4")
-        header[name] = {
-            "dtype": "F32",
-            "shape": list(raw.shape),
-            "data_offsets": [len(body), len(body) + raw.nbytes],
-        }
-        body += raw.tobytes()
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
 
 
 CONFIG = {

@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
+from parity.artifact import recognize
+from parity.dataset.hdf5 import READER
 from parity.dataset.registry import open_dataset
 from parity.errors import ArtifactError, UsageError
 from parity.stats.recompute import recompute
@@ -165,6 +167,6 @@ def test_python_objects_are_not_unpickled(tmp_path: Path) -> None:
 def test_a_file_of_many_groups_says_what_to_do(corpus: Path) -> None:
     path = corpus / "hdf5" / "81f62da1_generated_dataset_small.hdf5"
     with pytest.raises(ArtifactError, match="say which arrays are meant"):
-        open_dataset(path)
+        READER.open(recognize(path))
     columns = {"action": "data/demo_0/actions", "observation.state": "data/demo_0/obs/joint_pos"}
     assert recompute(open_dataset(path, columns)).stats.features["action"].values["mean"].shape == (7,)

@@ -35,6 +35,12 @@ def test_defaults() -> None:
         ({"budgets": {"ort": {"action": {"max_abs": float("nan")}}}}, ["max_abs must be finite"]),
         ({"adapter": {"nobody": {}}}, ["'nobody'"]),
         ({"cases": {"nominal": -1}}, ["cases.nominal"]),
+        ({"replay": {"n_action_step": 4}}, ["'replay.n_action_step'", "'n_action_steps'"]),
+        ({"replay": {"sides": {"ort": {"frist": 1}}}}, ["frist", "'first'"]),
+        ({"replay": {"sides": {"otr": {"first": 1}}}}, ["[replay.sides]", "'otr'", "'ort'"]),
+        ({"replay": {"ensemble": True}}, ["replay.ensemble", "coefficient"]),
+        ({"replay": {"ensemble": 0.01, "n_action_steps": 8}}, ["ensemble asks the policy at every frame"]),
+        ({"replay": {"first": -1}}, ["replay.first"]),
         ({"waiver": [{"finding": "X", "reason": "", "owner": "o", "until": "2026-01-01"}]}, ["reason"]),
         ({"waiver": [{"finding": "X", "reason": "r", "owner": "o", "until": "soon"}]}, ["until"]),
     ],
@@ -44,6 +50,14 @@ def test_a_mistake_is_named(change: dict[str, object], words: list[str]) -> None
         parse_config({**GOOD, **change}, "here")
     for word in words:
         assert word in str(e.value)
+
+
+def test_ensembling_is_a_coefficient_or_off() -> None:
+    for given, kept in ((0.01, 0.01), (0, 0), (0.0, 0.0), (False, False)):
+        value = parse_config({**GOOD, "replay": {"ensemble": given}}, "here").replay.ensemble
+        assert value == kept
+        assert (value is False) == (given is False)
+    assert parse_config(GOOD, "here").replay.ensemble is None
 
 
 def test_unreadable_files_are_usage_errors(tmp_path: Path) -> None:

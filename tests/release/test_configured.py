@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from judged import run_release
 from models import mlp, toml
 from parity.cli import main
 
@@ -29,15 +28,10 @@ def release(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judged(folder: Path) -> tuple[int, dict[str, Any]]:
-    code = main(["run", str(folder / "parity.toml"), "--out", str(folder / "out")])
-    return code, json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
-
-
 def test_a_sound_file_is_hashed_and_passes(release: Path) -> None:
     path = release / "configs/eval.yaml"
     path.write_text(RLINF.format(steps=450))
-    code, report = judged(release)
+    code, report = run_release(release)
     assert (code, report["verdict"]) == (0, "PASS")
     entry = next(a for a in report["artifacts"] if a.get("side") == "contract")
     assert entry["path"] == "configs/eval.yaml"
@@ -46,7 +40,7 @@ def test_a_sound_file_is_hashed_and_passes(release: Path) -> None:
 
 def test_what_is_wrong_with_it_blocks_the_release(release: Path) -> None:
     (release / "configs/eval.yaml").write_text(RLINF.format(steps=448))
-    code, report = judged(release)
+    code, report = run_release(release)
     assert (code, report["verdict"]) == (1, "FAIL")
     (finding,) = [f for f in report["findings"] if f["severity"] == "error"]
     assert (finding["code"], finding["where"]) == ("CONTRACT014", "env.eval.max_episode_steps")
@@ -54,7 +48,7 @@ def test_what_is_wrong_with_it_blocks_the_release(release: Path) -> None:
 
 def test_a_contradiction_is_an_error(release: Path) -> None:
     (release / "configs/eval.yaml").write_text(SHAPES.format(width=9))
-    code, report = judged(release)
+    code, report = run_release(release)
     assert code == 1
     assert "INSP022" in {f["code"] for f in report["findings"] if f["severity"] == "error"}
 

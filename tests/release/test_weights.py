@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from judged import run_release, with_code
 from models import mlp, toml
 from parity.cli import main
 
@@ -39,41 +40,32 @@ def release(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judged(folder: Path, *more: str) -> tuple[int, dict[str, Any]]:
-    code = main(["run", str(folder / "parity.toml"), "--out", str(folder / "out"), *more])
-    return code, json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
-
-
-def of(report: dict[str, Any], code: str) -> list[dict[str, Any]]:
-    return [f for f in report["findings"] if f["code"] == code]
-
-
 def test_the_right_checkpoint_is_named_in_the_report(release: Path) -> None:
-    code, report = judged(release)
+    code, report = run_release(release)
     assert (code, report["verdict"]) == (0, "PASS")
-    assert "model_100.npz (step 100)" in of(report, "PROV001")[0]["title"]
+    assert "model_100.npz (step 100)" in with_code(report, "PROV001")[0]["title"]
     best = report["facts"]["ort"]["weights"]["best"]
     assert (best["relation"], best["matched"], best["total"], len(best["sha256"])) == ("MATCH", 4, 4, 64)
-    assert judged(release, "--from", str(release / "out" / "report.json"))[0] == 0
+    assert run_release(release, "--from", str(release / "out" / "report.json"))[0] == 0
 
 
 def test_a_candidate_of_no_given_checkpoint_fails_though_its_numbers_are_right(release: Path) -> None:
     (release / "runs/a/model_100.npz").unlink()
-    code, report = judged(release)
+    code, report = run_release(release)
     assert (code, report["verdict"]) == (1, "FAIL")
     assert all(c["verdict"] == "PASS" for c in report["comparisons"])
-    assert of(report, "PROV004")[0]["candidate"] == "ort"
+    assert with_code(report, "PROV004")[0]["candidate"] == "ort"
     assert report["reasons"][0].startswith("No given checkpoint matches")
     saved = release / "saved.json"
     saved.write_text(json.dumps(report), encoding="utf-8")
-    assert judged(release, "--from", str(saved))[0] == 1
+    assert run_release(release, "--from", str(saved))[0] == 1
 
 
 def test_it_can_be_waived_like_any_error(release: Path) -> None:
     (release / "runs/a/model_100.npz").unlink()
     waiver = '[[waiver]]\nfinding = "PROV004"\nreason = "lost"\nowner = "me"\nuntil = 2999-01-01\n'
     toml(release, {"ort": "right.onnx"}, more=WEIGHTS + waiver)
-    assert judged(release)[0] == 0
+    assert run_release(release)[0] == 0
 
 
 def test_raw_weights_in_place_of_averaged_are_an_error_here(release: Path) -> None:
@@ -83,35 +75,35 @@ def test_raw_weights_in_place_of_averaged_are_an_error_here(release: Path) -> No
     states = {"model": model, "ema_model": {n: t + 0.01 for n, t in model.items()}}
     torch.save({"cfg": {"training": {"use_ema": True}}, "state_dicts": states}, release / "runs/a/latest.ckpt")
     toml(release, {"ort": "right.onnx"}, more='\n[weights]\ncheckpoints = ["runs/a/latest.ckpt"]\n')
-    code, report = judged(release)
+    code, report = run_release(release)
     assert code == 1
-    assert of(report, "PROV007")[0]["severity"] == "error"
+    assert with_code(report, "PROV007")[0]["severity"] == "error"
 
 
 def test_what_holds_no_weights_is_not_judged(release: Path) -> None:
     (release / "runs/a/model_100.npz").write_bytes(b"PK\x03\x04")
     (release / "runs/a/model_200.npz").write_bytes(b"PK\x03\x04")
-    code, report = judged(release)
+    code, report = run_release(release)
     assert (code, report["verdict"]) == (3, "NOT_JUDGED")
-    assert "cannot be opened" in of(report, "GATE014")[0]["title"]
+    assert "cannot be opened" in with_code(report, "GATE014")[0]["title"]
 
 
 def test_a_report_without_the_question_is_not_taken_for_an_answer(release: Path) -> None:
     toml(release, {"ort": "right.onnx"})
-    assert judged(release)[0] == 0
+    assert run_release(release)[0] == 0
     saved = release / "saved.json"
     (release / "out" / "report.json").replace(saved)
     toml(release, {"ort": "right.onnx"}, more=WEIGHTS)
-    code, report = judged(release, "--from", str(saved))
+    code, report = run_release(release, "--from", str(saved))
     assert code == 3
-    assert of(report, "GATE014")
+    assert with_code(report, "GATE014")
 
 
 def test_only_the_candidates_that_are_named(release: Path) -> None:
     mlp(release / "other.onnx", doc="another", seed=0)
     more = '\n[weights]\ncheckpoints = ["runs/a/model_200.npz"]\ncandidates = ["other"]\n'
     toml(release, {"ort": "right.onnx", "other": "other.onnx"}, more=more)
-    code, report = judged(release)
+    code, report = run_release(release)
     assert code == 1
     assert {c["name"]: c["verdict"] for c in report["candidates"]} == {"ort": "PASS", "other": "FAIL"}
 

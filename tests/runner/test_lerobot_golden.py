@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from judged import verdict_of
+from lerobot_python import lerobot_interpreter
 from parity.cli.judging import judge_now
 from parity.release.config import parse_config
 from parity.tensor import Block
@@ -32,13 +32,7 @@ VANILLA = ("act_envstate", "dp_pusht_keypoints_ddim10")  # the others need LeRob
 @pytest.fixture(scope="module")
 def lerobot() -> str:
     """The interpreter with lerobot 0.4; without it skipped, or failed where it is named or required."""
-    named = os.environ.get("PARITY_LEROBOT_PYTHON")
-    python = Path(named or ROOT / ".venv-lerobot" / "bin" / "python")
-    if python.exists():
-        return str(python)
-    if named or os.environ.get("PARITY_REQUIRE_LEROBOT") == "1":
-        pytest.fail(f"there is no interpreter at {python}: run `make lerobot-venv`")
-    pytest.skip("no interpreter with lerobot here: run `make lerobot-venv`")
+    return lerobot_interpreter()
 
 
 def observations(golden: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

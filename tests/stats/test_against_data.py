@@ -237,7 +237,7 @@ def test_names_are_matched_and_shapes_are_not_guessed(data: tuple[Path, Recomput
     long = stored(data[0], {"action": {"mean": np.arange(7.0), "std": np.arange(1.0, 8.0)}})
     assert codes(against_data(long, data[1]).findings) == [("STATS047", "error")]
     other = stored(data[0], {"torque": values["action"]})
-    assert codes(against_data(other, data[1]).findings) == [("STATS049", "warning")]
+    assert codes(against_data(other, data[1]).findings) == [("STATS049", "error")]
 
 
 def test_what_openpi_pads_to_its_models_width_is_left_out(data: tuple[Path, Recomputed]) -> None:

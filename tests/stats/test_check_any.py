@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from parity.stats.check import check_stats
@@ -73,6 +73,8 @@ def contradictions(values: dict[str, Any], count: int | None) -> list[str]:
 
 
 @settings(max_examples=300, deadline=None)
+@example(kind="normal", how="sample", n=2, scale=1e-6, offset=0.0, float32=False, counted=False, seed=0)
+@example(kind="normal", how="sample", n=2, scale=1.0, offset=0.0, float32=False, counted=True, seed=0)
 @given(
     kind=st.sampled_from(SHAPES),
     how=st.sampled_from(["numpy", "sample", "openpi", "lerobot"]),

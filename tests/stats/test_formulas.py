@@ -210,3 +210,32 @@ def test_the_round_trip_loses_what_the_pair_says(
     elif era == "gr00t" and mode == "MIN_MAX":
         wanted = np.where(low == high, centre, wanted)
     assert (np.abs(back - wanted) <= 16 * u * (reach + steep) + eps + 1e-30).all(), (back, wanted, y)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from([(e, m, back) for e, m in MODES for back in (False, True) if not (back and m == "SCALE")]),
+    st.lists(st.sampled_from([0.0, 1e-12, 2.0]), min_size=6, max_size=6),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 5)), min_size=1, max_size=9),
+    st.sampled_from(["float16", "float32", "float64", "bfloat16"]),
+)
+def test_nan_stays_nan_and_nothing_else_becomes_nan(
+    asked: tuple[str, str, bool], width: list[float], at: list[tuple[int, int, int]], dtype: str
+) -> None:
+    """What a broken graph gives is never turned into a number: not by a comparison, a clip or a range of zero."""
+    import ml_dtypes
+
+    era, mode, back = asked
+    ends = {"mean": np.full(6, 0.5), "std": np.array(width), "min": np.zeros(6), "max": np.array(width)}
+    values = ends | {"q01": ends["min"], "q99": ends["max"], "q10": ends["min"], "q90": ends["max"]}
+    stats = FeatureStats("a", values | {"scale": np.ones(6), "offset": np.zeros(6)}, clip=(-1.0, 1.0))
+    x = np.linspace(0, 1, 72, dtype=np.float32).reshape(4, 3, 6)
+    for place in at:
+        x[place] = np.nan
+    x = x.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    with np.errstate(all="ignore"):  # a std of zero divides by eps or by nothing
+        out = (formula_of(era).backward if back else formula_of(era).forward)(x, stats, mode)
+    spoiled = np.isnan(x)
+    np.testing.assert_array_equal(np.isnan(out) & spoiled, spoiled)
+    if 0.0 not in width:
+        np.testing.assert_array_equal(np.isnan(out), spoiled)

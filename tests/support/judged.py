@@ -1,12 +1,14 @@
-"""Judges a reference against several candidates in one release, as `parity run` does."""
+"""Judges a reference against several candidates in one release, as `parity run` does, or by the command itself."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from parity.cli import main
 from parity.cli.judging import judge_now
 from parity.release.config import parse_config
 
@@ -29,3 +31,14 @@ def verdict_of(report: Mapping[str, Any], candidate: str) -> tuple[str, list[str
     verdict = next(c["verdict"] for c in report["candidates"] if c["name"] == candidate)
     errors = (f for f in report["findings"] if f["candidate"] == candidate and f["severity"] == "error")
     return verdict, sorted({f["code"] for f in errors})
+
+
+def run_release(folder: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    """Return exit code and report of ``parity run`` on the `parity.toml` of a folder; it writes into ``out``."""
+    code = main(["run", str(folder / "parity.toml"), "--out", str(folder / "out"), *more])
+    return code, json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
+
+
+def with_code(report: Mapping[str, Any], code: str) -> list[dict[str, Any]]:
+    """Return the findings of a report that have this code."""
+    return [f for f in report["findings"] if f["code"] == code]

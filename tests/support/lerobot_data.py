@@ -142,3 +142,62 @@ def write_v3(
         pq.write_table(table(part, first, True, at), root / "data" / "chunk-000" / f"file-{number:03d}.parquet")
         at += sum(length(e) for e in part)
     return root
+
+
+CAMERA = "observation.images.top"
+
+
+def add_videos(root: Path, data: Sequence[Episode], per_file: int = 2) -> list[Path]:
+    """Give a dataset of v2.1 or v3.0 its timestamps and its videos, whose frames are `videos.pictures` by row.
+
+    Returns the videos: one for each episode in v2.1, one for ``per_file`` of them in v3.0.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from videos import pictures, write_video
+
+    said = json.loads((root / "meta" / "info.json").read_text())
+    said["features"]["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
+    said["features"][CAMERA]["shape"] = [32, 48, 3]
+    v3 = said["codebase_version"] == "v3.0"
+    said["video_path"] = (
+        "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+        if v3
+        else "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
+    )
+    (root / "meta" / "info.json").write_text(json.dumps(said))
+    for path in sorted((root / "data").rglob("*.parquet")):
+        read = pq.read_table(path)
+        stamps = pa.array((read["frame_index"].to_numpy() / said["fps"]).astype(np.float32))
+        pq.write_table(read.append_column("timestamp", stamps), path)
+    written, at = [], 0
+    for number in range(0, len(data), per_file if v3 else 1):
+        part = data[number : number + (per_file if v3 else 1)]
+        count = sum(length(e) for e in part)
+        name = (
+            f"videos/{CAMERA}/chunk-000/file-{number // per_file:03d}.mp4"
+            if v3
+            else f"videos/chunk-000/{CAMERA}/episode_{number:06d}.mp4"
+        )
+        written.append(write_video(root / name, pictures(count, at), said["fps"]))
+        at += count
+    if v3:
+        _place_videos(root, data, per_file, said["fps"])
+    return written
+
+
+def _place_videos(root: Path, data: Sequence[Episode], per_file: int, fps: int) -> None:
+    """Write where each episode's frames lie into the table of episodes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = root / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+    rows, at = pq.read_table(path).to_pylist(), 0
+    for i, (row, episode) in enumerate(zip(rows, data, strict=True)):
+        at = 0 if i % per_file == 0 else at
+        row |= {f"videos/{CAMERA}/chunk_index": 0, f"videos/{CAMERA}/file_index": i // per_file}
+        row |= {f"videos/{CAMERA}/from_timestamp": at / fps}
+        at += length(episode)
+        row |= {f"videos/{CAMERA}/to_timestamp": at / fps}
+    pq.write_table(pa.Table.from_pylist(rows), path)

@@ -52,8 +52,9 @@ def drawn_policy(seed: int) -> tuple[SmallPolicy, Array]:
     episodes, frames = int(rng.choice([2, 5, 10, 20])), int(rng.integers(60, 160))
     observations = demonstrations(rng, episodes, frames, observed)
     sizes = [observed, *[int(rng.choice([32, 64, 128, 256])) for _ in range(rng.integers(1, 5))], steps * width]
-    layers = [(rng.normal(0, np.sqrt(1.5 / a), (a, b)), rng.normal(0, 0.1, b)) for a, b in pairwise(sizes)]
     activation = ACTIVATIONS[seed % len(ACTIVATIONS)]
+    size = 4.0 if activation == "Sigmoid" else np.sqrt(1.5)  # else it would hardly move
+    layers = [(rng.normal(0, size / np.sqrt(a), (a, b)), rng.normal(0, 0.1, b)) for a, b in pairwise(sizes)]
     if seed % 2:  # fitted: the last layer by least squares, as a trained policy follows its demonstrations
         layers[-1] = _fitted(rng, layers, activation, observations.reshape(-1, observed), steps * width)
     layers = [(w.astype(np.float32), b.astype(np.float32)) for w, b in layers]
@@ -150,3 +151,74 @@ def in_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     return convert_float_to_float16(model, keep_io_types=True)
+
+
+def in_bfloat16(policy: SmallPolicy, x: Array) -> Array:
+    """Return the physical actions with weights and every intermediate rounded to bfloat16 (emulated), ``(N, H, D)``."""
+    value = rounded_to_bfloat16(x)
+    for i, (weight, bias) in enumerate(policy.layers):
+        value = rounded_to_bfloat16(value @ rounded_to_bfloat16(weight) + rounded_to_bfloat16(bias))
+        if i < len(policy.layers) - 1:
+            value = rounded_to_bfloat16(activated(value, policy.activation))
+    value = value.reshape(len(x), policy.steps, policy.width)
+    if policy.inside:
+        value = rounded_to_bfloat16(value * rounded_to_bfloat16(policy.gain))
+        value = rounded_to_bfloat16(value + rounded_to_bfloat16(policy.offset))
+    return behind(policy, value)
+
+
+def rounded_to_bfloat16(values: Array) -> Array:
+    """Return float32 rounded to the nearest bfloat16, ties to even."""
+    bits = np.asarray(values, np.float32).view(np.uint32)
+    kept = (bits + ((bits >> 16) & 1) + 0x7FFF) & 0xFFFF0000
+    return np.asarray(kept.astype(np.uint32).view(np.float32))
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A right candidate of one policy, with what it is judged by: ``reference`` and ``candidate`` ``(E, T, H, D)``."""
+
+    kind: str
+    precision: str
+    reference: Array
+    candidate: Array
+    floors: Array
+
+
+MEASURED = 64  # frames whose float64 result makes the floor
+
+
+def conversions(seed: int) -> list[Conversion]:
+    """Return right candidates of a drawn policy: other runtimes in float32, and conversions to lower classes."""
+    policy, observations = drawn_policy(seed)
+    flat = observations.reshape(-1, observations.shape[-1])
+    model = as_onnx(policy)
+    reference = behind(policy, in_onnxruntime(model, flat))
+    some = np.linspace(0, len(flat) - 1, MEASURED).astype(int)
+    floors = np.abs(in_numpy(policy, flat[some], np.float64) - reference[some])
+    made = [
+        ("float32, NumPy", "float32", in_numpy(policy, flat, np.float32)),
+        ("float32, not optimized", "float32", behind(policy, in_onnxruntime(model, flat, optimized=False))),
+        ("float16", "float16", behind(policy, in_onnxruntime(in_float16(model), flat))),
+        ("bfloat16 (emulated)", "bfloat16", in_bfloat16(policy, flat)),
+    ]
+    shape = (*observations.shape[:2], policy.steps, policy.width)
+    return [Conversion(k, p, reference.reshape(shape), c.reshape(shape), floors) for k, p, c in made]
+
+
+def judged_conversion(conversion: Conversion, planted: Array | None = None) -> tuple[dict[Any, Any], Array]:
+    """Return the rows of the measure "error" by name and dimension, and how far each dimension moves, ``(D,)``.
+
+    ``planted`` is added to all of the candidate's actions, ``(D,)``.
+    """
+    from parity.replay.limits import limits
+    from parity.replay.measures.paired import MEASURE
+    from replayed import context, played
+
+    candidate = conversion.candidate if planted is None else conversion.candidate + planted
+    shard = played(list(conversion.reference), list(candidate))
+    flat = conversion.reference.reshape(-1, candidate.shape[-1])
+    span = np.ptp(flat, axis=0)
+    allowed = limits(conversion.precision, np.abs(flat).max(axis=0), span, conversion.floors, None)
+    given = context(shard, limits=allowed, scale=span, precision=conversion.precision)
+    return {(r.name, r.dimension): r for r in MEASURE.judge(MEASURE.observe(shard), given).rows}, span

@@ -18,7 +18,8 @@ from parity.replay.measure import Gates, added
 from parity.replay.model import Context, Judged, Played, State
 from parity.replay.recorded_error import SQUARES, recorded_error_of
 from parity.replay.resample import lower_bounds
-from parity.replay.telling import amount, dimension, plain, table
+from parity.replay.said import called
+from parity.replay.telling import amount, plain, table
 from parity.tensor import Array
 
 WORSE = 0.1  # of the reference's own squared error: less is not worth a warning
@@ -105,7 +106,7 @@ def _worse(state: State, context: Context, errors: _Errors, lower: Array) -> lis
     """
     allowed = WORSE * errors.reference
     if not context.sampled:
-        rms = np.sqrt(state["reference_square"] / np.maximum(errors.count, 1))
+        rms = np.sqrt(state["recorded_square"].sum(axis=0) / np.maximum(errors.count, 1))
         limits = np.asarray(context.limits, np.float64)
         limit = np.where(np.isfinite(limits), limits, INT8_RMS_RATIO * rms)
         allowed = np.maximum(allowed, 2 * limit * np.sqrt(errors.reference))
@@ -119,9 +120,9 @@ def _worse(state: State, context: Context, errors: _Errors, lower: Array) -> lis
         Finding(
             "REPLAY001",
             "warning",
-            f"{dimension(context, worst)} follows the recorded actions worse than the reference: RMS error {roots[0]} "
+            f"{called(context, worst)} follows the recorded actions worse than the reference: RMS error {roots[0]} "
             f"against {roots[1]}{more}",
-            where=dimension(context, worst),
+            where=called(context, worst),
             detail="The rise is larger than errors that do not depend on the recorded actions can explain.",
             evidence={
                 "dimensions": dims,
@@ -185,7 +186,7 @@ def _off_the_data(context: Context, far: dict[str, float], errors: _Errors) -> F
         "REPLAY003",
         "warning",
         f"{_who(far)} further off the recorded actions than if they were their mean all the time: in "
-        f"{dimension(context, worst)} RMS error {root[0]}, while the recorded actions spread by {root[1]}",
+        f"{called(context, worst)} RMS error {root[0]}, while the recorded actions spread by {root[1]}",
         where=context.output,
         evidence={
             "mse_over_variance": {name: plain(value) for name, value in far.items()},

@@ -15,8 +15,9 @@ from parity.replay import bins, gaps
 from parity.replay.limits import IN_UNITS
 from parity.replay.measure import Gates
 from parity.replay.model import Context, Judged, Played, Row, State
+from parity.replay.said import called
 from parity.replay.summary import Summary, exhibits, summary
-from parity.replay.telling import amount, dimension, place, plain
+from parity.replay.telling import amount, place, plain
 
 
 class Paired:
@@ -76,8 +77,8 @@ def _holes(state: State, context: Context) -> list[Row]:
             whose = f", {own} of them on the reference itself" if own else ""
             look = place(np.asarray([row, episode, frame, step]))
             reason = (
-                f"{found} actions are {what}{whose}, {int(counts[d])} of them in {dimension(context, d)}; the first "
-                f"that is not finite is in {dimension(context, first)} at {look}"
+                f"{found} actions are {what}{whose}, {int(counts[d])} of them in {called(context, d)}; the first "
+                f"that is not finite is in {called(context, first)} at {look}"
             )
         total = int(state["count"].sum()) + int((nan + state["inf"] + state["inf_both"]).sum())
         rows.append(Row(name, float(found), "FAIL" if found else "PASS", limit=0.0, n=total, reason=reason))
@@ -98,7 +99,7 @@ def _largest(state: State, context: Context, figures: Summary) -> list[Row]:
             continue
         units, count = context.units[d], int(figures.count[d])
         if count == 0:
-            reason = f"{dimension(context, d)}: nothing is finite on both sides"
+            reason = f"{called(context, d)}: nothing is finite on both sides"
             rows.append(Row("max_abs", None, "NOT_JUDGED", plain(limit), units=units, dimension=d, reason=reason))
             continue
         reason = _worst(state, context, d, limit) if over else ""
@@ -110,11 +111,11 @@ def _worst(state: State, context: Context, d: int, limit: float | None = None) -
     """Return where a dimension is furthest off and by how much."""
     value, units = float(state["worst_gap"][d, 0]), context.units[d]
     if value <= 0:
-        return f"{dimension(context, d)} is equal in all frames"
+        return f"{called(context, d)} is equal in all frames"
     pair = state["worst_pair"][d, 0]
     allowed = "" if limit is None else f", limit {amount(limit, units)}"
     return (
-        f"{dimension(context, d)}: worst at {place(state['worst_at'][d, 0])}: {amount(value, units)}{allowed} "
+        f"{called(context, d)}: worst at {place(state['worst_at'][d, 0])}: {amount(value, units)}{allowed} "
         f"(reference {amount(float(pair[0]), units)}, candidate {amount(float(pair[1]), units)})"
     )
 
@@ -133,7 +134,7 @@ def _bias(state: State, context: Context, figures: Summary) -> list[Row]:
         if over:
             span = f", in 95 % of resampled episodes {ends[0]:.3g} to {ends[1]:.3g}" if interval else ""
             reason = (
-                f"{dimension(context, d)} is {amount(abs(value), units)} {'higher' if value > 0 else 'lower'} than the "
+                f"{called(context, d)} is {amount(abs(value), units)} {'higher' if value > 0 else 'lower'} than the "
                 f"reference on average{span}; rounding explains {amount(limit, units)}. {_worst(state, context, d)}"
             )
         count = int(figures.count[d])
@@ -173,7 +174,7 @@ def _limited(
 ) -> Row:
     value, limit = pair
     good = value <= limit
-    whole = context.output if of is None else dimension(context, of)
+    whole = context.output if of is None else called(context, of)
     reason = (
         "" if good else f"{name} of {whole} is {amount(value, units)}, limit {amount(limit, units)}; most of it in "
     )

@@ -5,6 +5,9 @@ eps: what has no range is 0 (min_max) or left as it is (q99, mean_std). q99 is c
 ``gr00t-1.6``: gr00t/data/utils.py and gr00t/data/state_action/state_action_processor.py. NumPy with float64
 statistics; ranges that are nearly 0 (`np.isclose`) give 0; the way out clips to [-1, 1] first; the way in clips where
 `clip_outliers` says so (`FeatureStats.clip`). q01 and q99 take the place of min and max where percentiles are used.
+
+One thing is not as upstream: NaN stays NaN, where a comparison (binary) or a dimension without a range gives a number
+there. What a broken sensor or a broken graph gives must not be judged as 0.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parity.stats.formulas.values import check_float, check_mode, number, take, taken
+from parity.stats.formulas.values import check_float, check_mode, number, take, taken, with_nan
 from parity.stats.model import FeatureStats
 
 if TYPE_CHECKING:
@@ -37,19 +40,19 @@ class _N1:
             return x
         check_float(x, stats.name)
         if mode == "BINARY":
-            return (x > 0.5).astype(x.dtype)
+            return with_nan(x, (x > 0.5).astype(x.dtype))
         if mode == "MEAN_STD":
             mean, std = taken(x, stats, ("mean", "std"), x.dtype)
             return _where(std != 0, (x - mean), std, x)
         low, high = taken(x, stats, _ENDS[mode], x.dtype)
         if mode == "SCALE":
             size = np.maximum(np.abs(low), np.abs(high))
-            return _where(size != 0, x, size, np.zeros_like(x))
+            return with_nan(x, _where(size != 0, x, size, np.zeros_like(x)))
         unit = _where(low != high, x - low, high - low, x)
         spread: Array = np.broadcast_to(low != high, x.shape)
         both = number(2, x.dtype) * unit - number(1, x.dtype)
         if mode == "MIN_MAX":
-            return np.where(spread, both, number(0, x.dtype))
+            return with_nan(x, np.where(spread, both, number(0, x.dtype)))
         return np.clip(np.where(spread, both, x), number(-1, x.dtype), number(1, x.dtype))
 
     def backward(self, y: Array, stats: FeatureStats, mode: str) -> Array:
@@ -59,7 +62,7 @@ class _N1:
             return y
         check_float(y, stats.name)
         if mode == "BINARY":
-            return (y > 0.5).astype(y.dtype)
+            return with_nan(y, (y > 0.5).astype(y.dtype))
         if mode == "MEAN_STD":
             mean, std = taken(y, stats, ("mean", "std"), y.dtype)
             return y * std + mean
@@ -91,7 +94,7 @@ class _N16:
         low, high = taken(x, stats, _ENDS[mode], np.float64)
         kept: Array = np.broadcast_to(~np.isclose(high, low), x.shape)
         unit = _where(~np.isclose(high, low), x - low, high - low, x).astype(x.dtype)  # stored in the data's dtype
-        out: Array = np.where(kept, number(2, x.dtype) * unit - number(1, x.dtype), number(0, x.dtype))
+        out = with_nan(x, np.where(kept, number(2, x.dtype) * unit - number(1, x.dtype), number(0, x.dtype)))
         return out if stats.clip is None else np.clip(out, *(number(c, x.dtype) for c in stats.clip))
 
     def backward(self, y: Array, stats: FeatureStats, mode: str) -> Array:

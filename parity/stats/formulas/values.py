@@ -97,6 +97,11 @@ def number(value: float, dtype: Any) -> Array:
     return np.asarray(value, dtype=dtype)
 
 
+def with_nan(x: Array, result: Array) -> Array:
+    """Return ``result`` with NaN where ``x``, of the same shape and dtype, has it: no formula makes a number of it."""
+    return np.where(np.isnan(x), x, result)
+
+
 def no_loss(stats: FeatureStats, name: str) -> Array:
     """Return zeros in the shape of one statistic."""
     return np.zeros(np.shape(stats.values.get(name, 0.0)))
