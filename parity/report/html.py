@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MAX_BUDGETS = 200
+MAX_REASONS = 16
 MAX_TERMS = 100  # lines of one finding's evidence, or of the environment
 MAX_TEXT = 2_000  # characters of one text: a tensor's name may be a megabyte
 _FLOOR_WORDS = {
@@ -101,7 +102,7 @@ def page(report: Entry) -> dict[str, Any]:
         "verdict": str(report["verdict"]),
         "meaning": VERDICT_WORDS.get(str(report["verdict"]), ""),
         "headline": headline(report),
-        "reasons": other_reasons(report),
+        "reasons": _reasons(report),
         "worst": _worst_words(ordered, notes),
         "name": release.get("name"),
         "created": str(release.get("created") or ABSENT).replace("T", " ").replace("+00:00", " UTC"),
@@ -126,6 +127,12 @@ def page(report: Entry) -> dict[str, Any]:
         "environment": _terms(release.get("environment")),
         "commands": reproduce(report),
     }
+
+
+def _reasons(report: Entry) -> list[str]:
+    found = other_reasons(report)
+    left = len(found) - MAX_REASONS
+    return [*found[:MAX_REASONS], f"… and {left:,} more: see Findings"] if left > 0 else found
 
 
 def _script() -> Markup:

@@ -136,6 +136,14 @@ def replayed_of(report: Entry) -> Replayed | None:
     return Replayed(told, tuple(tracks))
 
 
+def general_titles(report: Entry) -> list[str]:
+    """Return the sentences that a candidate failed in its replay, where a cause is named for it too."""
+    errors = [f for f in report.get("findings") or [] if f.get("severity") == "error" and not f.get("waived")]
+    replay = [f for f in errors if str(f.get("code")).startswith("REPLAY")]
+    named = {str(f.get("candidate")) for f in replay if f.get("code") != GENERAL}
+    return [str(f.get("title")) for f in replay if f.get("code") == GENERAL and str(f.get("candidate")) in named]
+
+
 def measures_of(report: Entry) -> list[Entry]:
     """Return the measures of a replay."""
     return [m for m in report.get("measures") or [] if _LEVEL in str(m.get("id"))]

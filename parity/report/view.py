@@ -12,7 +12,7 @@ from typing import Any
 from parity.finding import SEVERITIES
 from parity.report.alike import together
 from parity.report.figures import number, show, times
-from parity.report.replay_view import measure_ratio, measures_of, replayed_of
+from parity.report.replay_view import general_titles, measure_ratio, measures_of, replayed_of
 
 Entry = Mapping[str, Any]
 
@@ -197,8 +197,11 @@ def _bare(sentence: Any) -> str:
 
 
 def other_reasons(report: Entry, *, told: bool = False) -> list[str]:
-    """Return the reasons that say more than the headline; with ``told`` those that no finding says too."""
-    known = {_bare(headline(report))}
+    """Return the reasons that say more than the headline; with ``told`` those that no finding says too.
+
+    That a replay failed is no more than what the cause says that was named for it.
+    """
+    known = {_bare(headline(report)), *map(_bare, general_titles(report))}
     if told:
         known |= {_bare(f.get("title")) for f in report.get("findings") or []}
     names = tuple(f"{c.get('name')}: " for c in report.get("candidates") or [])
@@ -211,13 +214,18 @@ def other_reasons(report: Entry, *, told: bool = False) -> list[str]:
 
 
 def said(finding: Entry, report: Entry) -> str:
-    """Return a finding in one sentence, with its place unless the sentence begins with it or there is but one."""
+    """Return a finding in one sentence, with its place unless the sentence names it or there is but one candidate."""
     title, where = str(finding.get("title")), str(finding.get("where") or "")
     only = len(report.get("candidates") or []) == 1
     parts = [] if only or not finding.get("candidate") else [str(finding["candidate"])]
-    if where and not title.lower().startswith(where.lower()):
+    if where and not _names(title, where):
         parts.append(where)
     return f"{', '.join(parts)}: {title}" if parts else title
+
+
+def _names(title: str, where: str) -> bool:
+    """Whether a sentence begins with a place, or names an element of an output such as ``action[4] (wrist)``."""
+    return title.lower().startswith(where.lower()) or ("[" in where and where in title)
 
 
 def untold(reasons: Iterable[str], report: Entry) -> list[str]:

@@ -16,7 +16,7 @@ from parity.report.junit import junit
 from parity.report.replay_view import badness, measure_ratio, replayed_of, tally_of
 from parity.report.summary import summary
 from parity.report.terminal import plain_lines, print_report
-from parity.report.view import findings_of, headline
+from parity.report.view import findings_of, headline, other_reasons, said
 from replay_report import offset, replay_report
 
 LONG = ["left_shoulder_pitch_joint", "left_elbow_joint_of_the_arm", "right_hand_thumb_rotation_joint"]
@@ -173,3 +173,32 @@ def test_findings_of_a_report_keep_their_order(report: dict[str, Any]) -> None:
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
     errors = [f for f in report["findings"] if f["severity"] == "error"]
     assert sum(s == "error" for s in severities) == len(errors)
+
+
+def test_that_it_failed_is_not_said_where_the_cause_is_named(report: dict[str, Any]) -> None:
+    def finding(code: str, title: str) -> dict[str, Any]:
+        return {**report["findings"][0], "code": code, "candidate": "worse", "title": title, "severity": "error"}
+
+    general, cause = finding("REPLAY092", "Replayed, it differs."), finding("REPLAY023", "it is scaled")
+    reasons = ["bad: another", "worse: it is scaled", "worse: Replayed, it differs."]
+    assert other_reasons({**report, "reasons": reasons, "findings": [cause, general]}) == ["worse: it is scaled"]
+    assert other_reasons({**report, "reasons": reasons, "findings": [general]}) == reasons[1:]
+
+
+def test_the_first_screen_has_room_for_so_many_reasons(report: dict[str, Any]) -> None:
+    page = html({**report, "reasons": [f"reason {i}" for i in range(40)]})
+    hero = page[page.index("<header") : page.index("</header>")]
+    assert "reason 16" in hero
+    assert "reason 17" not in hero
+    assert "… and 23 more: see Findings" in hero
+
+
+def test_a_place_that_the_sentence_names_is_not_said_again() -> None:
+    report = {"candidates": [{"name": "a"}, {"name": "b"}]}
+    finding = {
+        "candidate": "a",
+        "where": "action[4] (wrist)",
+        "title": "an offset is added: +0.05 in action[4] (wrist)",
+    }
+    assert said(finding, report) == "a: an offset is added: +0.05 in action[4] (wrist)"
+    assert said({**finding, "where": "action"}, report).startswith("a, action: ")
