@@ -306,6 +306,8 @@ def _told(
                 b.spec.name: {"feature": b.feature.name, "how": b.how, "steps": b.steps} for b in setting.bindings
             },
             "noise": [t.name for t in setting.noise],
+            "padding": setting.padding,
+            "samples": setting.samples,
             "action": setting.action,
             "elements": _elements(staged),
             "sampled": sorted(setting.sampled),
