@@ -88,6 +88,8 @@ def load_replay(folder: Path, told: Mapping[str, Any] | None) -> Evidence | None
 
 def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
     """Return what stands for and against each candidate; ``evidence`` is None where no replay was made."""
+    from threadpoolctl import threadpool_limits
+
     names = list(asked.classes)
     if evidence is None or "problem" in evidence.told:
         told = {} if evidence is None else evidence.told
@@ -107,7 +109,8 @@ def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
         shown["candidates"][name] = {}
         for output in evidence.told["outputs"]:
             context = _context(evidence, asked, name, output)
-            rows, said, exhibits = _judged(evidence, context)
+            with threadpool_limits(1, "blas"):  # small products: threads cost more than they give
+                rows, said, exhibits = _judged(evidence, context)
             measures += rows
             findings += [f if f.candidate else f.for_candidate(name) for f in (*said, *_covered(context))]
             shown["candidates"][name][output] = exhibits
