@@ -133,8 +133,8 @@ def judge(
     replayed = replay_verdicts(prepared, config, replay, classes)
     findings += replayed.findings
     report = blank_report(prepared, config, facts, classes, rows, [*measures, *replayed.measures])
-    report |= {"replay": replayed.shown} if replayed.shown else {}
     show = relative_to(prepared.root)
+    report |= {"replay": show(replayed.shown)} if replayed.shown else {}
     report["facts"] = show(report["facts"])
     report["release"]["environment"] = show(report["release"]["environment"])
     return conclude(report, [shown(f, show) for f in findings], config.waiver, today or dt.date.today())

@@ -37,8 +37,8 @@ def replay_report(
     report = blank_report(prepared, config, facts, classes, [], replayed.measures)
     planned = len(replayed.measures)
     report["release"]["scope"] = {"planned": planned, "selected": planned}
-    report |= {"replay": replayed.shown} if replayed.shown else {}
     show = relative_to(prepared.root)
+    report |= {"replay": show(replayed.shown)} if replayed.shown else {}
     report["facts"] = show(report["facts"])
     report["release"]["environment"] = show(report["release"]["environment"])
     return conclude(report, [shown(f, show) for f in findings], config.waiver, today or dt.date.today())

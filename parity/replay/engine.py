@@ -15,9 +15,10 @@ from pathlib import Path
 from parity.dataset.model import Dataset
 from parity.replay.measure import measures
 from parity.replay.model import State
-from parity.replay.play import Setting, play
+from parity.replay.play import play
 from parity.replay.player import Playable, Player, PlayFailed, opened
 from parity.replay.scale import merge_scales, scale_of
+from parity.replay.scene import Setting
 from parity.replay.shards import Shard
 from parity.replay.store import Done, States, Store
 from parity.runner.base import Failure
