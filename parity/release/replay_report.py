@@ -9,8 +9,9 @@ from typing import Any
 from parity.finding import Finding
 from parity.release import gate
 from parity.release.config import Config
+from parity.release.document import blank_report
 from parity.release.facts import Facts
-from parity.release.judge import blank_report, conclude, misplaced, replay_verdicts
+from parity.release.judge import conclude, misplaced, replay_verdicts
 from parity.release.precision import judged_class
 from parity.release.prepare import Prepared
 from parity.release.replayed import Evidence

@@ -63,3 +63,17 @@ def test_another_spread_fails(tmp_path: Path, scale: float) -> None:
 def test_too_few_draws_are_not_judged(tmp_path: Path) -> None:
     report = _report(tmp_path, 0.1, 0.1, 'samples = 2\nepisodes = "0:2"\n')
     assert report["verdict"] == "NOT_JUDGED"
+
+
+@pytest.mark.parametrize(("scale", "code"), [(0.1, 0), (0.2, 1)])
+def test_parity_run_judges_a_sampler_by_its_draws(tmp_path: Path, scale: float, code: int) -> None:
+    from judged import run_release, with_code
+
+    made.write_release(tmp_path, {"ort": None}, replay="samples = 24\n", lengths=[16] * 14)
+    _sampler(tmp_path / "reference.onnx", 0.1, "trained")
+    _sampler(tmp_path / "ort.onnx", scale, "exported")
+    found, report = run_release(tmp_path)
+    assert found == code, report["reasons"]
+    assert report["comparisons"] == []
+    assert with_code(report, "GATE017")
+    assert not with_code(report, "GATE005")
