@@ -88,6 +88,8 @@ def load_replay(folder: Path, told: Mapping[str, Any] | None) -> Evidence | None
 
 def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
     """Return what stands for and against each candidate; ``evidence`` is None where no replay was made."""
+    from threadpoolctl import threadpool_limits
+
     names = list(asked.classes)
     if evidence is None or "problem" in evidence.told:
         told = {} if evidence is None else evidence.told
@@ -107,11 +109,24 @@ def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
         shown["candidates"][name] = {}
         for output in evidence.told["outputs"]:
             context = _context(evidence, asked, name, output)
-            rows, said, exhibits = _judged(evidence, context)
+            with threadpool_limits(1, "blas"):  # small products: threads cost more than they give
+                rows, said, exhibits = _judged(evidence, context)
             measures += rows
             findings += [f if f.candidate else f.for_candidate(name) for f in (*said, *_covered(context))]
             shown["candidates"][name][output] = exhibits
-    return Verdicts(measures, findings, shown)
+    return Verdicts(measures, _said_once(findings, names), shown)
+
+
+def _said_once(findings: Sequence[Finding], names: Sequence[str]) -> list[Finding]:
+    """Return the findings; what is said alike of every candidate is about the reference or the data, and said once."""
+    bare = [f.for_candidate(None) for f in findings]
+    alike = [b for b in bare if len(names) > 1 and b.severity != "error" and bare.count(b) >= len(names)]
+    kept: list[Finding] = []
+    for finding, plain in zip(findings, bare, strict=True):
+        told = plain if plain in alike else finding
+        if told not in kept:
+            kept.append(told)
+    return kept
 
 
 def _problem(evidence: Evidence, name: str) -> tuple[str, str | None] | None:
@@ -185,17 +200,14 @@ def _judged(evidence: Evidence, context: Context) -> tuple[list[dict[str, Any]],
 
     rows: list[dict[str, Any]] = []
     findings: list[Finding] = []
-    summary: list[Finding] = []
     shown: dict[str, Any] = {}
     for measure in measures():
         found = _asked(measure, evidence, context)
-        own = [_entry(measure, context, row) for row in found.rows]
-        rows += own
+        rows += [_entry(measure, context, row) for row in found.rows]
         findings += found.findings
-        summary += _summed(own, context)
         if found.shown:
             shown[measure.name] = dict(found.shown)
-    return rows, [*findings, *summary], shown
+    return rows, [*findings, *_summed(rows, context)], shown
 
 
 def _covered(context: Context) -> Iterator[Finding]:
@@ -250,12 +262,16 @@ def _entry(measure: Measure, context: Context, row: Row) -> dict[str, Any]:
     }
 
 
+def _measured_by(row: Mapping[str, Any]) -> str:
+    return str(row["id"]).split("/")[-2]
+
+
 def _summed(rows: Sequence[Mapping[str, Any]], context: Context) -> Iterator[Finding]:
     """Yield one finding where rows fail, and one where rows could not be judged."""
     failed = [r for r in rows if r["verdict"] == Verdict.FAIL]
     open_rows = [r for r in rows if r["verdict"] == Verdict.NOT_JUDGED]
     if failed:
-        worst = max(failed, key=_severity)
+        worst = max((r for r in failed if _measured_by(r) == _measured_by(failed[0])), key=_severity)
         yield Finding(
             FAILED,
             "error",
@@ -265,8 +281,8 @@ def _summed(rows: Sequence[Mapping[str, Any]], context: Context) -> Iterator[Fin
             candidate=context.candidate,
         )
     if open_rows:
-        first = open_rows[0]
-        yield unjudged(context.candidate, first["reason"] or f"{first['name']} has no number")
+        reason = open_rows[0]["reason"] or f"{open_rows[0]['name']} has no number"
+        yield unjudged(context.candidate, reason)
 
 
 def _severity(row: Mapping[str, Any]) -> float:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from parity.release.prepare import Prepared
     from parity.replay.engine import Replayed
     from parity.replay.model import Timing
-    from parity.replay.play import Setting
     from parity.replay.player import Playable
+    from parity.replay.scene import Setting
     from parity.replay.shards import Shard
     from parity.replay.timing import Told
 
@@ -159,7 +159,7 @@ def _staged(
     """Return the replay, ready to run, and the sides that do not answer as they must."""
     from parity.replay.binding import bind
     from parity.replay.learn import learn
-    from parity.replay.play import Setting
+    from parity.replay.scene import Setting
     from parity.replay.shards import shards_of
 
     asked, contract = prepared.replaying, prepared.contract

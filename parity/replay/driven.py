@@ -14,6 +14,7 @@ from typing import Any
 from parity.contract.disagree_policy import steps
 from parity.contract.disagree_robot import robot_facts
 from parity.contract.model import Contract, Window
+from parity.errors import UsageError
 from parity.replay.model import Timing
 
 FIELDS = ("n_obs_steps", "horizon", "chunk_size", "n_action_steps")
@@ -50,6 +51,9 @@ def told_of(contract: Contract, steps_out: int, settings: Mapping[str, Any], oth
         steps_out: ``H`` of its action output.
         settings: what the user says, by the names of `Timing`; ``ensemble`` False for none.
         otherwise: of the policy that all sides are, for what the side's own does not say.
+
+    Raises:
+        UsageError: the user's ``first`` is no step of the chunk.
     """
     window, known = _window(contract, otherwise), [c for c in (contract, otherwise) if c is not None]
     n_obs = settings.get("n_obs_steps") or steps(window, "n_obs_steps") or 1
@@ -120,7 +124,9 @@ def _first(
     """
     if settings.get("first") is not None:
         first = int(settings["first"])
-        return min(first, given - 1), "[replay] first"
+        if first >= given:
+            raise UsageError(f"[replay] first = {first}: the policy gives {given} actions, 0 to {given - 1}")
+        return first, "[replay] first"
     past = next((p for c in known if (p := _past(c, n_obs)) is not None), None)
     horizon = steps(window, "horizon")
     if given == 1 or not past:

@@ -10,8 +10,8 @@ import numpy as np
 from parity.compare.budget import FLOORS_ALLOWED
 from parity.compare.floors import ROUNDING
 from parity.dataset.model import Dataset, Episode
-from parity.replay.play import Setting, scene_of, shaped
 from parity.replay.player import Player, PlayFailed
+from parity.replay.scene import Setting, scene_of, shaped
 from parity.replay.shards import Part, Shard
 from parity.runner.base import Failure
 from parity.tensor import Array

@@ -62,6 +62,11 @@ class Player:
     _alone: bool = field(default=False)  # batches were refused: one observation after the other
 
     @property
+    def recorded(self) -> bool:
+        """Whether it answers what was recorded and nothing else."""
+        return self.what.spec.runner == "recorded"
+
+    @property
     def keeps_state(self) -> bool:
         """Whether episodes must run step by step: it is known to keep state, or its runtime has found some.
 

@@ -99,7 +99,7 @@ def remove_others(parent: Path, digest: str) -> None:
 def save_states(path: Path, states: Mapping[tuple[str, ...], State]) -> None:
     """Write merged states to ``path``."""
     with path.open("wb") as file:
-        np.savez(file, **_encoded(Done(states, {})))
+        np.savez_compressed(file, **_encoded(Done(states, {})))
 
 
 def load_states(path: Path) -> States:

@@ -16,5 +16,9 @@ __all__ = ["Told", "disagreements", "doubts", "timing_of", "told_of"]
 def timing_of(
     contract: Contract, steps_out: int, settings: Mapping[str, Any], otherwise: Contract | None = None
 ) -> Timing:
-    """Return how a side is driven: `told_of` without what had to be assumed."""
+    """Return how a side is driven: `told_of` without what had to be assumed.
+
+    Raises:
+        UsageError: the user's ``first`` is no step of the chunk.
+    """
     return told_of(contract, steps_out, settings, otherwise).timing

@@ -10,6 +10,7 @@ import pytest
 
 from parity.contract.model import Contract, Sampler, Window
 from parity.contract.registry import read_contract
+from parity.errors import UsageError
 from parity.finding import Finding
 from parity.replay.model import Timing
 from parity.replay.timing import disagreements, doubts, timing_of, told_of
@@ -113,6 +114,11 @@ def test_more_actions_than_there_are_is_an_error() -> None:
     late = told_of(DIFFUSION, 16, {"first": 12})
     assert late.timing.n_action_steps == 4
     assert codes(doubts(late, "ort")) == ["TIME009"]
+
+
+def test_a_first_step_beyond_the_chunk_is_refused() -> None:
+    with pytest.raises(UsageError, match="first = 16: the policy gives 16 actions, 0 to 15"):
+        timing_of(DIFFUSION, 16, {"first": 16})
 
 
 def test_a_slice_that_nothing_explains_is_a_warning() -> None:

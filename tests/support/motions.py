@@ -44,7 +44,8 @@ def policy(demos: list[Array], horizon: int, seed: int = 0, error: float = 0.02)
     for demo in demos:
         t = len(demo)
         ahead = np.minimum(np.arange(t)[:, None] + np.arange(horizon)[None], t - 1)
-        smooth = np.cumsum(rng.normal(0, 1, (t, demo.shape[1])), axis=0) / np.sqrt(t)
+        white = rng.normal(0, 1, (t + 14, demo.shape[1]))
+        smooth = np.stack([np.convolve(w, np.ones(15) / np.sqrt(15), mode="valid") for w in white.T], axis=1)
         wobble = rng.normal(0, 0.2, (t, 1, demo.shape[1])) * np.arange(horizon)[None, :, None] / max(horizon, 1)
         chunks.append(demo[ahead] + error * spread * (smooth[:, None] + wobble))
     return chunks

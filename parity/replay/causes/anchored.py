@@ -39,11 +39,11 @@ def claims(played: Played, some: Array) -> Iterator[tuple[str, Callable[[], Clai
     r, c = e.reference, e.candidate
     yield "delta", lambda: Claim(c[after], r[after] - r[before], r[after])
     yield "delta_next", lambda: Claim(c[before], r[after] - r[before], r[before])
-    yield "summed", lambda: Claim(c[after], c[before] + r[after], r[after])
+    yield "summed", lambda: Claim(c[after] - c[before], r[after], r[after] - r[before])
     rc, cc = played.reference[some], played.candidate[some]
     yield "chunk_delta", lambda: _rows(cc[:, 1:], rc[:, 1:] - rc[:, :-1], rc[:, 1:])
     yield "from_first", lambda: _rows(cc[:, 1:], rc[:, 1:] - rc[:, :1], rc[:, 1:])
-    yield "chunk_summed", lambda: _rows(cc[:, 1:], np.cumsum(rc, axis=1)[:, 1:], rc[:, 1:])
+    yield "chunk_summed", lambda: _rows(np.diff(cc, axis=1), rc[:, 1:], np.diff(rc, axis=1))
     for name, state in _states(played):
         yield from _of_state(played, name, state, some)
 

@@ -16,6 +16,7 @@ DEAD = 1e-3  # of the reference's range: a dimension that moves less is constant
 OFTEN = 0.005  # of all frames, and
 FEWEST = 5  # frames at least: a side that is so often exactly at its end is held there
 EXPLAINS = 0.9
+ENOUGH = 32  # frames below which a dimension may rest by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ def reaching(a: State, b: State) -> dict[str, Array]:
 
 def constant(r: Ends, c: Ends, among: Sequence[int], context: Context) -> list[Finding]:
     """Return a finding of the dimensions in which the candidate does not move and the reference does."""
-    dead = [d for d in among if c.high[d] - c.low[d] <= DEAD * (r.high[d] - r.low[d])]
-    if not dead:
+    moved, by = r.high - r.low, c.high - c.low
+    dead = [d for d in among if by[d] <= DEAD * moved[d] and moved[d] > 0]
+    if not dead or c.n < ENOUGH:
         return []
     d = dead[0]
     reference = f"{amount(context, d, float(r.low[d]))} to {amount(context, d, float(r.high[d]))}"

@@ -33,6 +33,7 @@ class Aligned:
 def sequences(x: Array, y: Array, first: Array) -> dict[str, Array]:
     """Return the sums of ``x[t]`` against ``y[t + lag]`` for `LAGS`, within runs of consecutive rows ``(F, D)``.
 
+    ``zero`` are the squares of ``y - x`` as they are, over the same rows of ``y``.
     Rows that are not finite on a side are left out, on both.
     """
     finite: Array = np.isfinite(np.concatenate([x, y], axis=1)).all(axis=1)
@@ -42,19 +43,21 @@ def sequences(x: Array, y: Array, first: Array) -> dict[str, Array]:
     dims = x.shape[1]
     there = np.zeros(size)
     there[at] = finite
-    # x, y, x² and y² side by side
-    both = np.zeros((size, 4 * dims))
+    # x, y, x², y² and (y - x)² side by side
+    both = np.zeros((size, 5 * dims))
     both[at, :dims], both[at, dims : 2 * dims] = np.where(finite[:, None], x, 0), np.where(finite[:, None], y, 0)
-    np.square(both[:, : 2 * dims], out=both[:, 2 * dims :])
-    rows = []
+    np.square(both[:, : 2 * dims], out=both[:, 2 * dims : 4 * dims])
+    np.square(both[:, dims : 2 * dims] - both[:, :dims], out=both[:, 4 * dims :])
+    rows, zero = [], []
     for lag in LAGS:
         early, late = slice(0, size - abs(lag)), slice(abs(lag), size)
         at_x, at_y = (early, late) if lag >= 0 else (late, early)
         sx, sy = there[at_y] @ both[at_x], there[at_x] @ both[at_y]
         xy = np.einsum("td,td->d", both[at_x, :dims], both[at_y, dims : 2 * dims])
         n = float(there[at_x] @ there[at_y])
-        rows.append((n, sx[:dims], sy[dims : 2 * dims], sx[2 * dims : 3 * dims], sy[3 * dims :], xy))
-    return _stacked(rows, dims)
+        rows.append((n, sx[:dims], sy[dims : 2 * dims], sx[2 * dims : 3 * dims], sy[3 * dims : 4 * dims], xy))
+        zero.append(sy[4 * dims :])
+    return {**_stacked(rows, dims), "zero": np.array(zero)}
 
 
 def alignments(horizon: int) -> Iterator[tuple[str, Array, Array]]:

@@ -210,7 +210,9 @@ def along_chunk(steps: Array, over: Sequence[int], context: Context, place: Stat
     """Return a sign: chunks right at their first step and off at later ones. ``steps`` are peaks, ``(H, D)``."""
     if not over or len(steps) < 3:
         return []
-    size = np.nan_to_num(steps[:, list(over)], nan=np.inf) / np.maximum(context.limits[list(over)], SMALLEST)
+    size = np.nan_to_num(steps[:, list(over)], nan=np.inf, posinf=np.inf) / np.maximum(
+        context.limits[list(over)], SMALLEST
+    )
     wrong: Array = np.asarray((size > 1).any(axis=1))
     first = int(wrong.argmax())
     if first == 0 or not wrong[first:].all():

@@ -61,7 +61,8 @@ class Anchoring:
         some = np.unique(np.linspace(0, max(len(played.at) - 1, 0), min(CHUNKS, len(played.at))).astype(np.int64))
         nothing = {"n": np.zeros(1), **dict.fromkeys(PARTS, np.zeros(played.reference.shape[-1]))}
         for name, claim in claims(played, some):
-            state |= kept.under(f"claim.{name}", nothing if both.same else sums(claim()))
+            with np.errstate(invalid="ignore"):
+                state |= kept.under(f"claim.{name}", nothing if both.same else sums(claim()))
         return state
 
     def merge(self, earlier: State, later: State) -> State:

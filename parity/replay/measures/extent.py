@@ -5,6 +5,8 @@ It only explains. A named cause is an error, as the difference that it explains 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from parity.finding import Finding
@@ -72,7 +74,20 @@ class Extent:
         named = [f for f in findings if f.severity == "error"]
         reason = f"{named[0].title}; {named[0].detail}" if named else ""
         row = Row(self.name, share, "FAIL" if named else "PASS", n=c.n, units="of the reference's range", reason=reason)
-        return Judged((row,), tuple(findings))
+        return Judged((row,), tuple(findings), {"ends": _shown(r, c, context)})
+
+
+def _shown(r: Ends, c: Ends, context: Context) -> dict[str, Any]:
+    """Return how far both sides go, and in which share of frames they are exactly at an end."""
+    table: dict[str, Any] = {"dimension": list(context.names)}
+    for name, side in (("reference", r), ("candidate", c)):
+        table |= {
+            f"{name} low": side.low.tolist(),
+            f"{name} high": side.high.tolist(),
+            f"{name} at low": (side.at_low / side.n).tolist(),
+            f"{name} at high": (side.at_high / side.n).tolist(),
+        }
+    return table
 
 
 def _ratio(a: Array, b: Array) -> Array:

@@ -20,8 +20,8 @@ from parity.tensor import Array
 SIDES = ("reference", "candidate", "recorded")
 WINDOW = 8  # frames in which a gripper opens or closes
 OCTAVES, PARTS = 40, 4  # moves are counted by size, four classes for each doubling, from 2^-40 to 2^40
-NEAR = 0.2  # of its range: at an end
-BIMODAL = 0.85  # of frames near an end, and
+NEAR = 0.15  # of its range: at an end
+BIMODAL = 0.9  # of frames near an end, and
 EACH = 0.05  # of frames at least near each of them
 FEWEST = 64
 HALF_OPEN = 0.4  # of frames more than the reference's away from both ends
@@ -79,7 +79,17 @@ class Gripper:
         bad = [f for f in findings if f.severity == "error"]
         reason = f"{bad[0].title}; {look_at(context, place, bad[0].evidence['dimensions'])}" if bad else ""
         row = Row(self.name, float(len(bad)), "FAIL" if bad else "PASS", n=n, units="findings", reason=reason)
-        return Judged((row,), tuple(findings), {"grippers": [called(context, d) for d in grippers]})
+        return Judged((row,), tuple(findings), {"grippers": _shown(grippers, rows, state, context)})
+
+
+def _shown(dims: Sequence[int], rows: Array, state: State, context: Context) -> list[dict[str, Any]]:
+    """Return of each gripper how often per episode each side opens or closes it."""
+    told = []
+    for d in dims:
+        reach = float(np.ptp(rows[:, d][np.isfinite(rows[:, d])]))
+        turns = {side: _turns(state, side, d, reach) if reach > 0 else 0.0 for side in SIDES}
+        told.append({"dimension": called(context, d), **turns})
+    return told
 
 
 def _named(context: Context) -> set[int]:

@@ -63,7 +63,10 @@ class Growth:
             return Judged((Row(self.name, None, "NOT_JUDGED", n=n, reason=why),))
         over = np.flatnonzero(over_limits(context, place) & moving(context)).tolist()
         ages = Ages(EDGES, age, state["rows.value"], kept.of(state, "start"))
-        found = not_reset(ages, over, context, place) or growing(ages, over, context, place)
+        found = not_reset(ages, over, context, place)
+        asked = state["steps"][min(context.timing[1].first, len(state["steps"]) - 1)]
+        at_once = [d for d in over if not asked[d] <= context.limits[d]]  # else it is of the chunk, not of the state
+        found = found or growing(ages, at_once, context, place)
         over_chunk = np.flatnonzero(over_limits(context, kept.of(state, "chunk")) & moving(context)).tolist()
         found += along_chunk(state["steps"], over_chunk, context, kept.of(state, "chunk"))
         named = [f for f in found if f.severity == "error"]

@@ -75,15 +75,12 @@ class Lag:
         informative = moving(context)
         over = np.flatnonzero(over_limits(context, place) & informative).tolist()
         over_chunk = np.flatnonzero(over_limits(context, chunk_place) & informative).tolist()
-        in_chunk = _in_chunk(kept.of(state, "chunk"), over_chunk)
+        in_chunk = _explained(kept.of(state, "chunk"), over_chunk)
         told = told_chunk(in_chunk, context, chunk_place, _names(len(state["chunk.n"])))
         if over and not over_chunk:
             told += told_execution(context, place, over)
         known = {x.dimension for x in in_chunk}
-        a = aligned(sent)
-        lags = [
-            x for x in late(a, np.broadcast_to(a.apart[LAGS.index(0)], a.apart.shape), over) if x.dimension not in known
-        ]
+        lags = [x for x in _explained(sent, over) if x.dimension not in known]
         told += told_lag(lags, context, place)
         return Judged((_row(n, [*in_chunk, *lags], context, place),), (*told, *findings))
 
@@ -99,7 +96,7 @@ def _some(played: Played) -> Array:
     return np.unique(np.linspace(0, n - 1, count).astype(np.int64)) if n else np.zeros(0, np.int64)
 
 
-def _in_chunk(state: State, over: list[int]) -> list[Late]:
+def _explained(state: State, over: list[int]) -> list[Late]:
     if state["n"].max() < 1:
         return []
     return late(aligned(state), state["zero"] / np.maximum(state["n"], 1.0), over)

@@ -151,6 +151,7 @@ def _astray(context: Context, errors: _Errors) -> list[Finding]:
         return [_off_the_log(context, far, logged)] if far else []
     found = {who: float(np.median(e[moving] / errors.variance[moving])) for who, e in sides.items()}  # a parked joint
     far = {who: times for who, times in found.items() if not times <= LOST}
+    far = {who: times for who, times in far.items() if who == "the reference"} or far  # the candidate is held to it
     return [_off_the_data(context, far, errors)] if far else []
 
 

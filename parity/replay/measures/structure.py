@@ -18,7 +18,7 @@ from parity.replay.model import Context, Judged, Played, Row, State
 from parity.replay.said import SMALLEST, look_at, over_limits
 from parity.tensor import Array
 
-STEPS = 4  # steps of a chunk that are looked at, the first and the last among them
+STEPS = 3  # steps of a chunk that are looked at, the first and the last among them
 
 
 class Structure:
