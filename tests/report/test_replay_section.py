@@ -82,7 +82,7 @@ def test_what_fails_comes_first_with_its_dimension_units_and_frame(report: dict[
     assert {r["dimension"] for r in (*bad["rows"], *bad["folded"])} == {"0 (hip)", "1 (knee)", "2 (wrist)"}
     text = Texts(html(report)).text
     assert text.index("bad") < text.index("Recorded data")
-    for words in ("45 frames of 3 episodes", "data/pusht (lerobot_v2.1, 30 frames a second)", "action[1] (knee)"):
+    for words in ("180 frames of 3 episodes", "data/pusht (lerobot_v2.1, 30 frames a second)", "action[1] (knee)"):
         assert words in text
 
 

@@ -129,8 +129,8 @@ def _told(
         "action": "action",
         "sampled": [],
         "findings": [],
-        "frames": episodes * frames // steps,
-        "planned": episodes * frames // steps,
+        "frames": episodes * frames,
+        "planned": episodes * frames,
         **changes,
     }
 
