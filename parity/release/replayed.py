@@ -239,6 +239,8 @@ def _asked(measure: Measure, evidence: Evidence, context: Context) -> Judged:
 
     state = evidence.states.get((context.candidate, context.output, measure.name))
     found = Judged(()) if state is None else measure.judge(state, context)
+    if measure.gates == "never":
+        found = replace(found, rows=tuple(r for r in found.rows if r.verdict != Verdict.NOT_JUDGED))
     if must_judge(measure, sampled=context.sampled) and not found.rows:
         missing = Row(measure.name, None, "NOT_JUDGED", reason=f"{measure.name}: nothing was measured")
         return replace(found, rows=(missing,))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from parity.replay.timing import Told
 
 STATES = "replay.npz"
-SHARES = {"floor": 64, "probe": 64, "draw": 96}  # on how many of the asked frames these are made, about
+SHARES = {"floor": 64, "probe": 64, "draw": 256}  # on how many of the asked frames these are made, about
 Report = Callable[[str, int, int], None]
 
 
