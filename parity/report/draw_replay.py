@@ -167,7 +167,7 @@ def _strips(figure: Any, spreads: Sequence[Spread]) -> None:
     ends = [(min(v[0] for _, v in s.sides), max(v[-1] for _, v in s.sides)) for s in spreads]
     lows, highs = (
         [show(a) for a, _ in ends],
-        [f"{show(b)} {s.units}".rstrip() for (_, b), s in zip(ends, spreads, strict=True)],
+        [f"{show(b)} {label(s.units, 12)}".rstrip() for (_, b), s in zip(ends, spreads, strict=True)],
     )
     left, right = widest(names) + widest(lows) + 0.1, width - widest(highs) - 0.1
     axes = panel(figure, left, 0.05, right, height - 0.3, (-0.01, 1.01), (len(spreads) - 0.5, -0.5))
