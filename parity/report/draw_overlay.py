@@ -127,7 +127,7 @@ def draw_overlay(stretch: Stretch, key: str, title: str, panels: int = PANELS) -
     """Return a panel for each of the first dimensions: the actions above, their difference and its limit below."""
     over = [s for s in stretch.strands if s.over]
     shown = (over or stretch.strands[:2])[:panels]
-    height = 0.6 + _ROW * math.ceil(len(shown) / 2)
+    height = 0.45 + _ROW * math.ceil(len(shown) / 2)
     words = overlay_words(stretch)
     return draw(lambda f: _panels(f, stretch, shown), 8.4, height, key=key, title=title, words=words, compact=True)
 
@@ -157,9 +157,11 @@ def _panels(figure: Any, stretch: Stretch, shown: Sequence[Strand]) -> None:
 
 
 def _seams(axes: Any, frames: Sequence[int]) -> Any:
-    style = {"color": SOFT, "linestyle": "none", "marker": 3, "markersize": 3, "markeredgewidth": 0.7}
-    across = axes.get_xaxis_transform()
-    (marks,) = axes.plot(frames, [1.0] * len(frames), transform=across, clip_on=False, label="a new chunk", **style)
+    """Draw a mark above each frame: all of them one line with gaps, which takes a tenth of what markers take."""
+    places = [x for f in frames for x in (f, f, math.nan)]
+    heights = [1.0, 1.045, math.nan] * len(frames)
+    style = {"color": SOFT, "linewidth": 0.8, "label": "above: a new chunk"}
+    (marks,) = axes.plot(places, heights, transform=axes.get_xaxis_transform(), clip_on=False, **style)
     return marks
 
 

@@ -20,7 +20,7 @@ _WIDTH = 8.4  # inches
 _ROW, _HIGH = 1.75, 1.25  # inches: the picture less its head, and a panel
 _ROOM = 1.5  # of the largest value: above it the lines are named
 _STRIP = 0.42  # inches of one dimension among the distributions
-STRIPS = 12
+STRIPS, FEW_STRIPS = 12, 4  # at most, and where fewer dimensions fail
 _COLOURS = {"reference": REFERENCE, "candidate": CANDIDATE, "recorded": SOFT}
 
 
@@ -125,13 +125,15 @@ class Spread:
 
 
 def spreads_of(track: Track) -> list[Spread]:
-    """Return how each dimension is distributed, the worst of them first."""
+    """Return how the worst dimensions are distributed: those that fail, and a few at least."""
     quantiles = track.exhibit("distribution", "distribution").get("quantiles")
     if not isinstance(quantiles, Mapping):
         return []
     sides = {k: [_row(r) for r in sequence(quantiles.get(k))] for k in _COLOURS}
     units = {line.place: line for line in track.lines}
+    failing = sum(line.verdict not in ("PASS", "") for line in track.lines)
     order = [line.place for line in track.lines] or list(range(len(sides["reference"])))
+    order = order[: min(STRIPS, max(failing, FEW_STRIPS))]
     found = []
     for d in order:
         own = [(k, rows[d]) for k, rows in sides.items() if d < len(rows)]
@@ -154,10 +156,9 @@ def spread_words(spreads: Sequence[Spread]) -> str:
 
 def draw_spreads(spreads: Sequence[Spread], key: str, title: str) -> Markup:
     """Return a strip for each dimension, each over its own range: all, 90 %, 50 % and the median of each side."""
-    shown = spreads[:STRIPS]
-    height = 0.35 + _STRIP * len(shown)
-    words = spread_words(shown)
-    return draw(lambda f: _strips(f, shown), _WIDTH, height, key=key, title=title, words=words, compact=True)
+    height = 0.35 + _STRIP * len(spreads)
+    words = spread_words(spreads)
+    return draw(lambda f: _strips(f, spreads), _WIDTH, height, key=key, title=title, words=words, compact=True)
 
 
 def _strips(figure: Any, spreads: Sequence[Spread]) -> None:
@@ -166,7 +167,7 @@ def _strips(figure: Any, spreads: Sequence[Spread]) -> None:
     ends = [(min(v[0] for _, v in s.sides), max(v[-1] for _, v in s.sides)) for s in spreads]
     lows, highs = (
         [show(a) for a, _ in ends],
-        [f"{show(b)} {s.units}".rstrip() for (_, b), s in zip(ends, spreads, strict=True)],
+        [f"{show(b)} {label(s.units, 12)}".rstrip() for (_, b), s in zip(ends, spreads, strict=True)],
     )
     left, right = widest(names) + widest(lows) + 0.1, width - widest(highs) - 0.1
     axes = panel(figure, left, 0.05, right, height - 0.3, (-0.01, 1.01), (len(spreads) - 0.5, -0.5))

@@ -118,8 +118,8 @@ def _figures(t: Track, key: str, *, whole: bool) -> list[dict[str, Any]]:
     if spreads:
         title = "How actions are distributed"
         note = "Thin: all of them; thicker: 90 % and 50 %; the mark is the median. Each row has its own scale."
-        if len(spreads) > draw_replay.STRIPS:
-            note += f" The {draw_replay.STRIPS} worst of {len(spreads)} dimensions."
+        if len(spreads) < len(t.lines):
+            note += f" The {len(spreads)} worst of {len(t.lines)} dimensions."
         svg = draw_replay.draw_spreads(spreads, f"{key}d", f"{title}: {t.candidate}, {t.output}")
         found.append({"svg": svg, "title": title, "note": note, "folded": False})
     return found

@@ -19,7 +19,7 @@ from parity.report.replay_section import MAX_DRAWN, replay_shown
 from parity.report.replay_tables import details_of, played_terms
 from parity.report.replay_view import replayed_of
 from parity.report.schema import validate
-from replay_report import offset, replay_report
+from replay_report import exhibits, offset, replay_report
 
 Build = Callable[..., dict[str, Any]]
 NAMES = ["hip", "knee", "wrist"]
@@ -82,7 +82,7 @@ def test_what_fails_comes_first_with_its_dimension_units_and_frame(report: dict[
     assert {r["dimension"] for r in (*bad["rows"], *bad["folded"])} == {"0 (hip)", "1 (knee)", "2 (wrist)"}
     text = Texts(html(report)).text
     assert text.index("bad") < text.index("Recorded data")
-    for words in ("45 frames of 3 episodes", "data/pusht (lerobot_v2.1, 30 frames a second)", "action[1] (knee)"):
+    for words in ("180 frames of 3 episodes", "data/pusht (lerobot_v2.1, 30 frames a second)", "action[1] (knee)"):
         assert words in text
 
 
@@ -226,35 +226,6 @@ def test_sides_that_are_driven_differently_are_told_apart(report: dict[str, Any]
     assert terms["noise"].endswith("x")
     assert terms["sampled"].startswith("bad: compared by distribution")
     assert all(t.sampled is (t.candidate == "bad") for t in replayed.tracks)
-
-
-def exhibits(width: int = 3) -> dict[str, Any]:
-    """What measures show that are told in tables: of two features and some dimensions."""
-    each = {"value": [(1 + i) / 10 for i in range(width)], "p": [0.5, 0.001, *[1.0] * (width - 2)]}
-    quantiles = {s: [[i / 20 for i in range(21)]] * width for s in ("reference", "candidate", "recorded")}
-    says = ("moves both", "moves the reference only")
-    rows = [
-        {"feature": f, "dimension": d, "reference": 0.5, "candidate": 0.0, "gain": 0.0, "says": says[f == "obs.depth"]}
-        for f in ("obs.state", "obs.depth")
-        for d in range(width)
-    ]
-    of = [{"words": "range that the dataset visits,", "low": 0.0, "high": 10.0, "share": 0.12}]
-    spot = {"feature": "obs.state", "low": 0.0, "high": 1.2, "quantiles": [], "constant": False}
-    return {
-        "distribution": {"distribution": {"frames": 180, "episodes": 3, "quantiles": quantiles, "mean_shift": each}},
-        "samples": {
-            "samples": {
-                "observations": 8,
-                "samples": 32,
-                "variance_ratio": each,
-                "spread": {"reference": [1.0] * width},
-            }
-        },
-        "dependence": {"dependence": {"rows": rows, "not_changed": ["obs.image"]}},
-        "coverage": {
-            "coverage": {"frames": 45, "rows": [{**spot, "element": f"obs.state[{i}]", "of": of} for i in (0, 1)]}
-        },
-    }
 
 
 def test_distributions_samples_dependence_and_coverage_are_told(report: dict[str, Any]) -> None:

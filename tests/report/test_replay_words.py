@@ -44,7 +44,7 @@ def printed(report: dict[str, Any], width: int, monkeypatch: pytest.MonkeyPatch)
 def test_a_log_says_what_was_replayed_and_how_it_ended(report: dict[str, Any]) -> None:
     lines = plain_lines(report)
     total, failed = len(report["measures"]), sum(m["verdict"] == "FAIL" for m in report["measures"])
-    assert f"replayed: 45 frames of 3 episodes, asked every 4 frames; {total} measures, {failed} fail" in lines
+    assert f"replayed: 180 frames of 3 episodes, asked every 4 frames; {total} measures, {failed} fail" in lines
     assert not any(line.startswith("compared:") for line in lines)
     own = next(line for line in lines if line.startswith("  replayed bad: "))
     assert "of action[1] (left_elbow_joint_of_the_arm): 0.05 rad" in own
@@ -76,14 +76,14 @@ def test_a_terminal_of_any_width_has_the_worst_dimensions(
     assert "0.5 rad" in row
     assert ("episode" in row) is (width == 200)
     squeezed = re.sub(r"\s", "", text)
-    assert "replayed45framesof3episodes" in squeezed
+    assert "replayed180framesof3episodes" in squeezed
     assert text.index("error REPLAY") < text.index("candidate ")
 
 
 def test_a_pass_says_how_many_measures_and_the_margin() -> None:
     report = replay_report({"good": None})
     assert report["verdict"] == "PASS"
-    words = f"all {len(report['measures'])} measures of 45 replayed frames keep their limits, the worst at "
+    words = f"all {len(report['measures'])} measures of 180 replayed frames keep their limits, the worst at "
     assert headline(report).startswith(words)
     assert words in html(report)
     assert "Comparisons" not in html(report)
@@ -96,16 +96,16 @@ def test_comparisons_and_a_replay_are_both_told(report: dict[str, Any], build: A
     both = build(replay=report["replay"], measures=report["measures"])
     words = headline(both)
     assert words.startswith("all 3 comparisons keep their limits")
-    assert f"all {len(report['measures'])} measures of 45 replayed frames" in words
+    assert f"all {len(report['measures'])} measures of 180 replayed frames" in words
     lines = plain_lines(both)
     assert "compared: 3 passed" in lines
-    assert any(line.startswith("replayed: 45 frames") for line in lines)
+    assert any(line.startswith("replayed: 180 frames") for line in lines)
 
 
 def test_the_summary_has_candidates_and_dimensions(report: dict[str, Any]) -> None:
     text = summary(report)
     assert "nothing compared" not in text
-    assert "- replayed: 45 frames of 3 episodes" in text
+    assert "- replayed: 180 frames of 3 episodes" in text
     assert "| `bad` | `action[1] (left_elbow_joint_of_the_arm)` | 0.05 | 0.05 | 0.05 rad | 0.05 |" in text
     assert re.search(r"\| `good` \| onnxruntime \| float32 \| ✅ PASS \| \d+ measures, all pass \|", text)
     widths = [line.count(" | ") for line in text.splitlines() if line.startswith("| `bad` | `action")]

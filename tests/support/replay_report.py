@@ -129,7 +129,36 @@ def _told(
         "action": "action",
         "sampled": [],
         "findings": [],
-        "frames": episodes * frames // steps,
-        "planned": episodes * frames // steps,
+        "frames": episodes * frames,
+        "planned": episodes * frames,
         **changes,
+    }
+
+
+def exhibits(width: int = 3) -> dict[str, Any]:
+    """What measures show that are told in tables: of two features and some dimensions."""
+    each = {"value": [(1 + i) / 10 for i in range(width)], "p": [0.5, 0.001, *[1.0] * (width - 2)]}
+    quantiles = {s: [[i / 20 for i in range(21)]] * width for s in ("reference", "candidate", "recorded")}
+    says = ("moves both", "moves the reference only")
+    rows = [
+        {"feature": f, "dimension": d, "reference": 0.5, "candidate": 0.0, "gain": 0.0, "says": says[f == "obs.depth"]}
+        for f in ("obs.state", "obs.depth")
+        for d in range(width)
+    ]
+    of = [{"words": "range that the dataset visits,", "low": 0.0, "high": 10.0, "share": 0.12}]
+    spot = {"feature": "obs.state", "low": 0.0, "high": 1.2, "quantiles": [], "constant": False}
+    return {
+        "distribution": {"distribution": {"frames": 180, "episodes": 3, "quantiles": quantiles, "mean_shift": each}},
+        "samples": {
+            "samples": {
+                "observations": 8,
+                "samples": 32,
+                "variance_ratio": each,
+                "spread": {"reference": [1.0] * width},
+            }
+        },
+        "dependence": {"dependence": {"rows": rows, "not_changed": ["obs.image"]}},
+        "coverage": {
+            "coverage": {"frames": 45, "rows": [{**spot, "element": f"obs.state[{i}]", "of": of} for i in (0, 1)]}
+        },
     }
