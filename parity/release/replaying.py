@@ -169,7 +169,8 @@ def _staged(
     steps = asked.table.n_obs_steps or _number(contract.window.n_obs_steps) or 1
     bindings, findings = bind(contract, dataset, asked.table.observations, steps, [t.name for t in noise])
     action = _action(dataset, asked.table)
-    outputs = tuple(t.name for t in contract.outputs if t.role == "action") or tuple(
+    classes = _classes(dataset, asked.table, [t.name for t in contract.outputs])
+    outputs = tuple(t.name for t in contract.outputs if t.role == "action" or t.name in classes) or tuple(
         t.name for t in contract.outputs if (t.dtype or "float32").startswith(("float", "bfloat"))
     )
     draft = Setting(
@@ -183,8 +184,10 @@ def _staged(
         padding=asked.table.padding,
         samples=asked.table.samples,
         seed=asked.seed,
+        classes=classes,
     )
     learned = learn(dataset, episodes, draft, players)
+    _one_class({n: w for n, w in learned.widths.items() if n in classes})
     driven = {n: _driven(prepared, n, learned.widths) for n in players}
     timings = {n: t.timing for n, t in driven.items()}
     stateful = any(p.keeps_state for p in players.values())
@@ -200,7 +203,7 @@ def _staged(
     )
     shards = shards_of(episodes, _aligned(timings, every), whole=stateful)
     findings += timing_findings(prepared, driven, dataset.fps)
-    if action is None:
+    if action is None and set(outputs) - set(classes):
         findings += (_no_actions(dataset, asked.table),)
     return Staged(dataset, episodes, shards, setting, (*findings, *dataset.findings)), dict(learned.failures)
 
@@ -219,6 +222,38 @@ def _action(dataset: Dataset, table: ReplayTable) -> str | None:
         dataset.check([table.action])
         return table.action
     return next((n for n in ("action", "actions") if n in dataset.arrays), None)
+
+
+def _classes(dataset: Dataset, table: ReplayTable, outputs: Sequence[str]) -> dict[str, tuple[float, str | None]]:
+    """Return which outputs are a class: from which number on it is class 1, and the feature that holds its labels.
+
+    Raises:
+        UsageError: there is no such output, or the labels are not there, or are more than one number a frame.
+    """
+    for name, told in table.classes.items():
+        if outputs and name not in outputs:
+            raise UsageError(
+                f"[replay.classes]: the policy has no output {name!r}", expected=f"one of {', '.join(outputs)}"
+            )
+        if told.label is not None:
+            dataset.check([told.label])
+            shape = dataset.features[told.label].shape
+            if any(n != 1 for n in shape):
+                raise UsageError(
+                    f"{dataset.path}: {told.label} is {shape} in each frame", expected="one number: the class, from 0"
+                )
+    return {name: (told.threshold, told.label) for name, told in table.classes.items()}
+
+
+def _one_class(widths: Mapping[str, tuple[int, int]]) -> None:
+    from parity.replay.classes import MOST
+
+    for name, (steps, width) in widths.items():
+        if steps != 1 or width > MOST:
+            raise UsageError(
+                f"[replay.classes] {name}: the reference gives {steps} steps of {width} numbers",
+                expected=f"one step of 1 to {MOST} numbers: a logit, or one for each class",
+            )
 
 
 def _no_actions(dataset: Dataset, table: ReplayTable) -> Finding:

@@ -112,6 +112,8 @@ class Played:
         executed: frame by frame.
         drawn: repeated samples, where the policy samples.
         probes: the same frames again, changed.
+        border: of an output that is a class, from which number on it is class 1; None where it is an action.
+        labels: the recorded classes at the asked frames, ``(N,)``; None where there are none.
     """
 
     at: Frames
@@ -122,6 +124,8 @@ class Played:
     executed: Executed
     drawn: Drawn | None = None
     probes: tuple[Probe, ...] = ()
+    border: float | None = None
+    labels: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
