@@ -170,7 +170,7 @@ def _record(trace: Path, target: Path, outcome: Outcome) -> None:
 def _scope(report: dict[str, Any], *, partial: bool) -> None:
     """A run that judged less than was planned passes only where the user said so."""
     scope = report["release"]["scope"]
-    if scope["selected"] == 0:
+    if scope["selected"] == 0 and not (scope["planned"] == 0 and report["measures"]):
         report["verdict"] = Verdict.NOT_JUDGED.value
         report["reasons"] = ["nothing was selected: no case was judged", *report["reasons"]]
     elif scope["selected"] < scope["planned"] and not partial and report["verdict"] == "PASS":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import tempfile
 import time
@@ -37,12 +38,18 @@ def replay_now(path: Path, options: Mapping[str, Any], json_file: str | None) ->
     with OutputFolder(out) as held, tempfile.TemporaryDirectory(prefix="parity-") as work:
         report, timings = _replayed(prepared, config, Path(work), held.path, options["lanes"])
         keep_states(Path(work), held.path)
-        report["reproduce"] = reproduce(path, report)
+        report["reproduce"] = [_again(path, options), *reproduce(path, report)[1:]]
         write_all(report, timings, held.path)
         write_json(report, json_file)
         print_report(report, people(json_file))
         print(f"report: {held.path / 'report.html'}", file=sys.stderr)
     return Verdict(report["verdict"]).exit_code
+
+
+def _again(path: Path, options: Mapping[str, Any]) -> str:
+    """Return the command line that replays the same again."""
+    given = [(f"--{k}", str(options[k])) for k in ("dataset", "episodes", "every") if options[k] is not None]
+    return shlex.join(["parity", "replay", str(path), *(word for pair in given for word in pair)])
 
 
 def _told(config: Config, options: Mapping[str, Any], path: Path) -> Config:

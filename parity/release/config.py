@@ -207,7 +207,7 @@ class ReplayTable(TimingTable):
     observations: dict[str, str] = {}
     action: str | None = None
     padding: Literal["first", "zeros"] = "first"
-    samples: Annotated[int, Field(ge=2, le=4096)] = 32
+    samples: Annotated[int, Field(ge=2, le=4096)] = 64
     gripper: list[int] = []
     train_action_mse_error: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     sides: dict[str, TimingTable] = {}

@@ -92,6 +92,19 @@ def random_ops(ops: Sequence[str], where: str, candidate: str) -> Iterator[Findi
         )
 
 
+def by_draws(candidate: str) -> Iterator[Finding]:
+    """Yield what is to be said of a candidate that draws its own noise, where recorded data are replayed."""
+    yield Finding(
+        "GATE017",
+        "info",
+        "Noise is drawn inside a graph: single outputs are not compared; what is given over many draws is, on recorded "
+        "data.",
+        where=candidate,
+        remedy="export with the noise as an input to compare single outputs too",
+        candidate=candidate,
+    )
+
+
 def unplanned(given: Sequence[str], planned: Sequence[str], candidate: str) -> Iterator[Finding]:
     """Yield a finding for each output of the reference that no comparison is about, as the candidate does not have it.
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import platform
-import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from parity.finding import Finding, by_severity
 from parity.release import gate
 from parity.release.config import BudgetTable, Config, WaiverTable
 from parity.release.decide import Terms, decide
+from parity.release.document import blank_report
 from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.normalization import normalization_findings
@@ -32,10 +30,6 @@ from parity.runner.findings import session_findings
 from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
 
-SCHEMA = 1
-LEFT_OUT = ("environment", "stats", "replay")  # of a side's facts: told in places of their own
-LIBRARIES = ("numpy", "scipy", "onnx", "onnxruntime", "torch", "openvino", "h5py")
-TOLD = ("sources", "matrix", "agreement", "recomputed")  # of a survey of statistics; its findings stand with the others
 NEVER_WAIVED = ("DIFF002", "DIFF003", "DIFF004", "DIFF005")
 FAULTS: Mapping[str, tuple[str, str]] = {
     "budget": ("DIFF001", "over budget"),
@@ -124,7 +118,8 @@ def judge(
     rows, measures = decide([{**m, "units": units.get(m["output"])} for m in measured], terms)
     for row in rows:
         row["where"] = place_of(row, prepared.output(row["output"]))
-    findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan), *gate.nothing_planned(prepared.plan)]
+    findings = [*prepared.findings, *extra, *gate.distinct_cases(prepared.plan)]
+    findings += [] if prepared.by_draws else gate.nothing_planned(prepared.plan)
     findings += normalization_findings(prepared.surveying, facts["reference"])
     for side in prepared.candidates:
         own = [r for r in rows if r["candidate"] == side.name]
@@ -133,8 +128,8 @@ def judge(
     replayed = replay_verdicts(prepared, config, replay, classes)
     findings += replayed.findings
     report = blank_report(prepared, config, facts, classes, rows, [*measures, *replayed.measures])
-    report |= {"replay": replayed.shown} if replayed.shown else {}
     show = relative_to(prepared.root)
+    report |= {"replay": show(replayed.shown)} if replayed.shown else {}
     report["facts"] = show(report["facts"])
     report["release"]["environment"] = show(report["release"]["environment"])
     return conclude(report, [shown(f, show) for f in findings], config.waiver, today or dt.date.today())
@@ -173,6 +168,10 @@ def _candidate_findings(
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level(misplaced(config, name, levels_of(prepared.reference, [side])[name]), name)
     yield from weight_findings(prepared.weighing, facts[name], name)
+    if name in prepared.by_draws:
+        yield from gate.by_draws(name)
+        yield from precision_findings(side, facts[name], judged, prepared.reference, facts["reference"])
+        return
     for which in (prepared.reference, side):
         about = None if which is prepared.reference else name
         yield from session_findings(facts[which.name], Path(which.spec.path).name or which.name, about)
@@ -270,73 +269,3 @@ def _verdict_of(
     if not rows and not any(m.get("candidate") == name for m in report.get("measures", ())):
         return combine([*verdicts, Verdict.NOT_JUDGED]), [*reasons, "nothing was compared"]
     return combine([*verdicts, Verdict.PASS]) if not verdicts else combine(verdicts), reasons
-
-
-def blank_report(
-    prepared: Prepared,
-    config: Config,
-    facts: Mapping[str, Facts],
-    classes: Mapping[str, str],
-    rows: list[Measured],
-    measures: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """Return a report with everything but findings and verdicts."""
-    plan, stats = prepared.plan, facts["reference"].stats
-    return {
-        "schema": SCHEMA,
-        "verdict": "NOT_JUDGED",
-        "reasons": [],
-        "cause": None,
-        "release": {
-            "name": plan.release,
-            "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            "seed": plan.seed,
-            "environment": environment(facts),
-            "scope": {"planned": len(plan.entries), "selected": len(rows)},
-        },
-        "artifacts": [
-            *(a for s in (prepared.reference, *prepared.candidates) for a in s.artifacts_json()),
-            *prepared.configured,
-        ],
-        "candidates": [
-            {
-                "name": s.name,
-                "runner": s.spec.runner,
-                "precision": classes[s.name],
-                "verdict": "NOT_JUDGED",
-                "reasons": [],
-            }
-            for s in prepared.candidates
-        ],
-        "cases": [
-            {"id": c.id, "profile": c.profile, "seed": c.seed, "note": c.note, "sha256": c.sha256} for c in plan.cases
-        ],
-        "outputs": {
-            t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements), "units": t.units}
-            for t in prepared.outputs
-        },
-        "facts": {n: {k: v for k, v in f.as_json().items() if k not in LEFT_OUT} for n, f in facts.items()},
-        "comparisons": rows,
-        "measures": measures,
-        **({"stats": {k: v for k, v in stats.items() if k in TOLD}} if stats and "problem" not in stats else {}),
-        "findings": [],
-        "waivers": [w.model_dump(mode="json") for w in config.waiver],
-    }
-
-
-def environment(facts: Mapping[str, Facts]) -> dict[str, Any]:
-    """Return what ran the release: interpreter, platform, libraries here, and what each worker said of itself."""
-    libraries = {}
-    for name in LIBRARIES:
-        try:
-            libraries[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "parity": version("policy-parity"),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "implementation": sys.implementation.name,
-        "libraries": libraries,
-        "sides": {name: dict(f.environment) for name, f in facts.items()},
-    }

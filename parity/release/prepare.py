@@ -23,7 +23,7 @@ from parity.release.names import budgeted, refuse_unknown
 from parity.release.normalization import Surveying, surveying
 from parity.release.piped import check_units, levels_of, with_graphs, with_pipelines
 from parity.release.plan import WORST_KEPT, Plan, make_plan
-from parity.release.replaying import Replaying, replaying
+from parity.release.replay_asked import Replaying, by_draws, replaying
 from parity.release.sides import Side, resolve
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
 from parity.release.weights import Weighing, weighing
@@ -49,8 +49,8 @@ class Prepared:
 
     ``batches`` are the batch cases: only candidates that take batches run them. ``graphs``: by candidate at policy
     level, the outputs of its graph that are judged besides. ``weighing``: whose weights are asked; ``surveying``: whose
-    normalization statistics; ``replaying``: which recorded data. ``configured``: the artifact entries of the
-    configurations that the user named.
+    normalization statistics; ``replaying``: which recorded data; ``by_draws``: candidates of which only these can tell.
+    ``configured``: the artifact entries of the configurations that the user named.
     """
 
     root: Path
@@ -68,6 +68,7 @@ class Prepared:
     configured: list[dict[str, Any]] = field(default_factory=list)
     surveying: Surveying = field(default_factory=Surveying)
     replaying: Replaying = field(default_factory=Replaying)
+    by_draws: frozenset[str] = frozenset()
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -154,7 +155,8 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     worst = settings.worst if live else 0
     if settings.worst and not worst:
         made.append(_no_search())
-    names = [c.name for c in candidates]
+    drawing = by_draws(reference, candidates) if config.replay.dataset else frozenset()
+    names = [c.name for c in candidates if c.name not in drawing]
     kept = min(WORST_KEPT, worst)
     levels = levels_of(reference, candidates)
     reference, candidates, graphs = with_graphs(reference, candidates, adapters)
@@ -177,6 +179,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
         weighing=weighing(config, root),
         surveying=surveying(config, root),
         replaying=replaying(config, root),
+        by_draws=drawing,
         configured=files_json(config.contract.files, root),
     )
 

@@ -9,8 +9,9 @@ from typing import Any
 from parity.finding import Finding
 from parity.release import gate
 from parity.release.config import Config
+from parity.release.document import blank_report
 from parity.release.facts import Facts
-from parity.release.judge import blank_report, conclude, misplaced, replay_verdicts
+from parity.release.judge import conclude, misplaced, replay_verdicts
 from parity.release.precision import judged_class
 from parity.release.prepare import Prepared
 from parity.release.replayed import Evidence
@@ -37,8 +38,8 @@ def replay_report(
     report = blank_report(prepared, config, facts, classes, [], replayed.measures)
     planned = len(replayed.measures)
     report["release"]["scope"] = {"planned": planned, "selected": planned}
-    report |= {"replay": replayed.shown} if replayed.shown else {}
     show = relative_to(prepared.root)
+    report |= {"replay": show(replayed.shown)} if replayed.shown else {}
     report["facts"] = show(report["facts"])
     report["release"]["environment"] = show(report["release"]["environment"])
     return conclude(report, [shown(f, show) for f in findings], config.waiver, today or dt.date.today())

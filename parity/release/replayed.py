@@ -88,6 +88,8 @@ def load_replay(folder: Path, told: Mapping[str, Any] | None) -> Evidence | None
 
 def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
     """Return what stands for and against each candidate; ``evidence`` is None where no replay was made."""
+    from threadpoolctl import threadpool_limits
+
     names = list(asked.classes)
     if evidence is None or "problem" in evidence.told:
         told = {} if evidence is None else evidence.told
@@ -107,7 +109,8 @@ def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
         shown["candidates"][name] = {}
         for output in evidence.told["outputs"]:
             context = _context(evidence, asked, name, output)
-            rows, said, exhibits = _judged(evidence, context)
+            with threadpool_limits(1, "blas"):  # small products: threads cost more than they give
+                rows, said, exhibits = _judged(evidence, context)
             measures += rows
             findings += [f if f.candidate else f.for_candidate(name) for f in (*said, *_covered(context))]
             shown["candidates"][name][output] = exhibits
@@ -237,6 +240,8 @@ def _asked(measure: Measure, evidence: Evidence, context: Context) -> Judged:
 
     state = evidence.states.get((context.candidate, context.output, measure.name))
     found = Judged(()) if state is None else measure.judge(state, context)
+    if measure.gates == "never":
+        found = replace(found, rows=tuple(r for r in found.rows if r.verdict != Verdict.NOT_JUDGED))
     if must_judge(measure, sampled=context.sampled) and not found.rows:
         missing = Row(measure.name, None, "NOT_JUDGED", reason=f"{measure.name}: nothing was measured")
         return replace(found, rows=(missing,))

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.replay.model import Drawn, Probe, ProbeKind
+from parity.replay.layouts import orders
+from parity.replay.model import Drawn, Layout, Probe, ProbeKind
 from parity.replay.noise import chosen
 from parity.replay.player import Player
 from parity.replay.probing import probe_inputs
@@ -60,11 +61,33 @@ def probes_of(reference: Player, scene: Scene, setting: Setting) -> list[tuple[Q
     return [(q, q.answers(reference, setting)) for q in questions]
 
 
+def layouts_of(reference: Player, scene: Scene, setting: Setting) -> dict[str, tuple[Layout, ...]]:
+    """Return what the reference does with histories in other orders, by output."""
+    picked = chosen(scene.asked.row, setting.shares["probe"], setting.seed, "probe")
+    found: dict[str, tuple[Layout, ...]] = dict.fromkeys(setting.outputs, ())
+    if not len(picked) or "reference" in setting.sampled or not asked_anew(reference):
+        return found
+    inputs = taken(scene.inputs, picked)
+    for binding in setting.bindings:
+        name = binding.spec.name
+        steps = binding.steps if binding.how != "single" else setting.timings["reference"].n_obs_steps
+        for order, values in () if binding.picture else orders(inputs[name], steps):
+            answers = acted(reference, {**inputs, name: values}, [], setting)
+            for output in setting.outputs:
+                found[output] = (*found[output], Layout(name, order, picked, answers[output]))
+    return found
+
+
 def asked_again(
-    reference: Player, player: Player, scene: Scene, setting: Setting, probes: Sequence[tuple[Question, Outputs]]
+    reference: Player,
+    player: Player,
+    scene: Scene,
+    setting: Setting,
+    probes: Sequence[tuple[Question, Outputs]],
+    layouts: Mapping[str, tuple[Layout, ...]],
 ) -> dict[str, dict[str, Any]]:
-    """Return draws and probes of one candidate, by output."""
-    found: dict[str, dict[str, Any]] = {name: {"probes": (), "drawn": None} for name in setting.outputs}
+    """Return draws, probes and layouts of one candidate, by output."""
+    found: dict[str, dict[str, Any]] = {n: {"drawn": None, "probes": (), "layouts": layouts[n]} for n in layouts}
     if setting.sampled & {"reference", player.what.name}:
         for name, drawn in _drawn(reference, player, scene, setting).items():
             found[name]["drawn"] = drawn

@@ -96,11 +96,14 @@ def replay(
         ArtifactError: the dataset cannot be read.
         OutputError: a shard cannot be kept.
     """
+    from threadpoolctl import threadpool_limits
+
     run = _Run(dataset, setting, store, sum(len(p) for s in shards for p in s.parts), report)
-    waiting = [s for s in shards if not run.take_over(s)]
-    if waiting:
-        run.play(waiting, lanes)
-    return run.result()
+    with threadpool_limits(1, "blas"):  # small products: threads cost more than they give, and round by their number
+        waiting = [s for s in shards if not run.take_over(s)]
+        if waiting:
+            run.play(waiting, lanes)
+        return run.result()
 
 
 def open_sides(exits: ExitStack, sides: Sequence[Playable], work: Path) -> tuple[dict[str, Player], dict[str, Failure]]:

@@ -19,7 +19,8 @@ Gates = Literal[
     "single",  # where single actions can be compared: noise is injected, or there is none
     "sampled",  # where they cannot
     "always",
-    "never",  # it shows, and names causes
+    "asked",  # where there is something to judge by, which may be nowhere
+    "never",  # it shows, and names causes; where it cannot, nothing is lost
 ]
 
 

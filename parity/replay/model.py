@@ -99,6 +99,23 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """What the reference does where a history stands in another order; the candidate is shown it as it is.
+
+    Attributes:
+        feature: the history.
+        order: a key of `parity.replay.layouts.ORDERS`.
+        asked: positions in ``Played.at``, ``(M,)``.
+        reference: ``(M, H, D)``.
+    """
+
+    feature: str
+    order: str
+    asked: Array
+    reference: Array
+
+
+@dataclass(frozen=True, slots=True)
 class Played:
     """One shard: what reference and one candidate gave for one action output, on the same observations and noise.
 
@@ -112,6 +129,7 @@ class Played:
         executed: frame by frame.
         drawn: repeated samples, where the policy samples.
         probes: the same frames again, changed.
+        layouts: the same frames again, histories in another order.
         border: of an output that is a class, from which number on it is class 1; None where it is an action.
         labels: the recorded classes at the asked frames, ``(N,)``; None where there are none.
     """
@@ -124,6 +142,7 @@ class Played:
     executed: Executed
     drawn: Drawn | None = None
     probes: tuple[Probe, ...] = ()
+    layouts: tuple[Layout, ...] = ()
     border: float | None = None
     labels: Array | None = None
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from parity.dataset.model import Dataset
-from parity.replay.asking import asked_again, asked_anew, probes_of
+from parity.replay.asking import asked_again, asked_anew, layouts_of, probes_of
 from parity.replay.binding import Binding
 from parity.replay.execution import both_executed
 from parity.replay.model import Drawn, Frames, Played, State
@@ -48,6 +48,7 @@ def play(dataset: Dataset, shard: Shard, setting: Setting, players: Mapping[str,
         base = {n: a[picked] for n, a in reference.items()}
         floors = measured_floor(players["reference"], taken(scene.inputs, picked), base, setting.outputs)
     probes = probes_of(players["reference"], scene, setting)
+    layouts = layouts_of(players["reference"], scene, setting)
     played: dict[tuple[str, str], Played] = {}
     failures: dict[str, Failure] = {}
     for name, player in players.items():
@@ -55,7 +56,7 @@ def play(dataset: Dataset, shard: Shard, setting: Setting, players: Mapping[str,
             continue
         try:
             candidate = acted(player, scene.inputs, lengths, setting)
-            extra = asked_again(players["reference"], player, scene, setting, probes)
+            extra = asked_again(players["reference"], player, scene, setting, probes, layouts)
             for output in setting.outputs:
                 played[name, output] = _played(scene, setting, name, output, reference, candidate, extra)
         except PlayFailed as e:
@@ -114,6 +115,11 @@ def _without_lead(played: Played, shard: Shard) -> Played:
         for p in played.probes
         for k in [inside[p.asked]]
     )
+    layouts = tuple(
+        replace(x, asked=position[x.asked[k]], reference=x.reference[k])
+        for x in played.layouts
+        for k in [inside[x.asked]]
+    )
     drawn = played.drawn
     if drawn is not None:
         k = inside[drawn.asked]
@@ -129,6 +135,7 @@ def _without_lead(played: Played, shard: Shard) -> Played:
         recorded=known,
         observations=seen,
         probes=probes,
+        layouts=layouts,
         drawn=drawn,
         labels=labels,
     )

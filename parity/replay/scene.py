@@ -49,7 +49,7 @@ class Setting:
     every: int
     widths: Mapping[str, tuple[int, int]]
     sampled: frozenset[str] = frozenset()
-    samples: int = 32
+    samples: int = 64
     shares: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(("floor", "probe", "draw"), 1.0))
     padding: Padding = "first"
     seed: int = 42

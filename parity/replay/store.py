@@ -24,7 +24,6 @@ from parity.replay.model import State
 from parity.runner.base import Failure
 
 States = dict[tuple[str, ...], State]  # by (candidate, output, measure)
-_BETWEEN = "\x1f"  # between the parts of a name in a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def remove_others(parent: Path, digest: str) -> None:
 def save_states(path: Path, states: Mapping[tuple[str, ...], State]) -> None:
     """Write merged states to ``path``."""
     with path.open("wb") as file:
-        np.savez(file, **_encoded(Done(states, {})))
+        np.savez_compressed(file, **_encoded(Done(states, {})))
 
 
 def load_states(path: Path) -> States:
@@ -108,15 +107,12 @@ def load_states(path: Path) -> States:
 
 
 def _encoded(done: Done) -> dict[str, Any]:
-    arrays = {
-        _BETWEEN.join((*owner, name)): np.asarray(array)
-        for owner, state in done.states.items()
-        for name, array in state.items()
-    }
+    arrays = [(*owner, name) for owner, state in done.states.items() for name in state]
+    values = [np.asarray(array) for state in done.states.values() for array in state.values()]
     failures = {n: [f.kind, f.message, f.remedy] for n, f in done.failures.items()}
     owners = [list(owner) for owner in done.states]
-    return {f"a{i}": a for i, a in enumerate(arrays.values())} | {
-        "names": np.array(json.dumps({"arrays": list(arrays), "failures": failures, "owners": owners}))
+    return {f"a{i}": a for i, a in enumerate(values)} | {
+        "names": np.array(json.dumps({"arrays": arrays, "failures": failures, "owners": owners}))
     }
 
 
@@ -124,7 +120,6 @@ def _decoded(path: Path) -> Done:
     with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         told = json.loads(str(file["names"]))
         states: dict[tuple[str, ...], dict[str, Any]] = {tuple(o): {} for o in told["owners"]}
-        for i, name in enumerate(told["arrays"]):
-            *owner, last = name.split(_BETWEEN)
+        for i, (*owner, last) in enumerate(told["arrays"]):
             states[tuple(owner)][last] = file[f"a{i}"]
     return Done(states, {n: Failure(*f) for n, f in told["failures"].items()})

@@ -107,6 +107,7 @@ def _dimension(state: State, context: Context, figures: Summary, d: int) -> dict
         "limit": plain(context.limits[d]),
         "scale": plain(context.scale[d]),
         "covered": bool(figures.covered[d]),
+        "worst": _frame(state, context, d, 0) if state["worst_gap"][d, 0] > 0 else None,
         **{name: int(state[name][d]) for name in ("nan", "inf", "inf_both")},
     }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 6
 MAX_DOTS = 64
-_LEFT = 0.85  # inches beside a panel, for the labels of its axis
+LEFT = 0.85  # inches beside a panel, for the labels of its axis
 _ROW = 2.1  # inches from one row of panels to the next
 
 
@@ -92,20 +92,20 @@ def _lines(figure: Any, e: Exhibit, w: Worst, panels: list[int]) -> None:
     width, height = figure.get_size_inches()
     steps = [t * w.reference.step_stride for t in range(len(w.reference.rows))]
     for i, d in enumerate(panels):
-        left = _LEFT + i % columns * width / columns
+        left = LEFT + i % columns * width / columns
         right = (i % columns + 1) * width / columns - 0.1
         top = height - 0.5 - i // columns * _ROW
         above = panel(figure, left, top - 0.95, right, top, reach(steps), reach(_both(w, d)))
         below = panel(figure, left, top - 1.55, right, top - 1.05, reach(steps), (-1.0, 1.0))
         heading(above, label(e.dimension(d, w.reference.dimension_stride), 44))
         lines = _outputs_axis(above, steps, w, d)
-        _difference_axis(below, steps, _finite(_difference(w, d)), _limit(w, d))
+        difference_axis(below, steps, _finite(_difference(w, d)), _limit(w, d))
         ticks = [t for t in ticks_between((steps[0], steps[-1]), 8) if t == int(t)]
         x_axis(above, ticks, [])
         last = i + columns >= len(panels)
         x_axis(below, ticks, [f"{t:g}" for t in ticks], title="time step" if last else "")
         if i == 0:
-            legend(figure, lines, _LEFT)
+            legend(figure, lines, LEFT)
 
 
 def _both(w: Worst, d: int) -> list[float]:
@@ -125,7 +125,8 @@ def _outputs_axis(axes: Any, steps: list[int], w: Worst, d: int) -> list[Any]:
     return list(lines)
 
 
-def _difference_axis(axes: Any, steps: list[int], difference: list[float], limit: float | None) -> None:
+def difference_axis(axes: Any, steps: list[int], difference: list[float], limit: float | None) -> None:
+    """Draw a difference inside (or outside) the band of its limit."""
     largest = max((abs(x) for x in [*difference, limit or 0.0] if not math.isnan(x)), default=0.0) or 1.0
     axes.set_ylim(-1.25 * largest, 1.25 * largest)
     if limit is not None:
@@ -134,7 +135,7 @@ def _difference_axis(axes: Any, steps: list[int], difference: list[float], limit
     axes.hlines([0], *axes.get_xlim(), colors=LINE, linewidths=0.8)
     axes.plot(steps, difference, color=INK, linewidth=1.2)
     y_axis(axes, [-largest, 0, largest], [show(-largest, 2), "0", show(largest, 2)])
-    y_title(axes, "Δ", _LEFT - 0.2)
+    y_title(axes, "Δ", LEFT - 0.2)
 
 
 def _dots(figure: Any, e: Exhibit, w: Worst, shown: list[int]) -> None:

@@ -8,7 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from parity.report.figures import ABSENT, show
-from parity.report.view import Entry, glances, ratio_of
+from parity.report.glance import glances
+from parity.report.view import Entry, ratio_of
 
 _LIBRARIES = ("torch", "onnxruntime", "openvino", "numpy")
 _MAX_FILES = 4

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from parity.report.atomic import replace_file
 from parity.report.baseline import baseline_lines, baseline_table
-from parity.report.figures import ABSENT, number, pairs, short, show, times
+from parity.report.figures import ABSENT, pairs, short, show, times
 from parity.report.first_screen import sides_of
+from parity.report.glance import glances, outputs_of
+from parity.report.measures import measures_shown
 from parity.report.pictures import outputs_shown
+from parity.report.replay_section import replay_shown
 from parity.report.rows import table
 from parity.report.statistics import statistics_shown
 from parity.report.text import clean
@@ -28,15 +31,13 @@ from parity.report.view import (
     case_notes,
     compared_words,
     findings_of,
-    glances,
     headline,
     off_where,
     other_reasons,
-    outputs_of,
     ratio_of,
-    reasons_of,
     reproduce,
     tally_words,
+    untold,
     worst_first,
 )
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MAX_BUDGETS = 200
+MAX_REASONS = 16
 MAX_TERMS = 100  # lines of one finding's evidence, or of the environment
 MAX_TEXT = 2_000  # characters of one text: a tensor's name may be a megabyte
 _FLOOR_WORDS = {
@@ -100,7 +102,7 @@ def page(report: Entry) -> dict[str, Any]:
         "verdict": str(report["verdict"]),
         "meaning": VERDICT_WORDS.get(str(report["verdict"]), ""),
         "headline": headline(report),
-        "reasons": other_reasons(report),
+        "reasons": _reasons(report),
         "worst": _worst_words(ordered, notes),
         "name": release.get("name"),
         "created": str(release.get("created") or ABSENT).replace("T", " ").replace("+00:00", " UTC"),
@@ -113,17 +115,24 @@ def page(report: Entry) -> dict[str, Any]:
         "findings": [_finding(f) for f in findings_of(report)],
         "waived": [_finding(f) for f in findings_of(report, waived=True)],
         "exhibits": outputs_shown(report),
+        "replay": replay_shown(report),
         "statistics": statistics_shown(report),
         "table": table(ordered, notes),
         "script": script,
         "script_hash": f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
-        "measures": [_measure(m) for m in report["measures"]],
+        "measures": measures_shown(report["measures"]),
         "baseline": baseline_lines(report, tabled=True),
         "moved": baseline_table(report),
         "budgets": _budgets(report),
         "environment": _terms(release.get("environment")),
         "commands": reproduce(report),
     }
+
+
+def _reasons(report: Entry) -> list[str]:
+    found = other_reasons(report)
+    left = len(found) - MAX_REASONS
+    return [*found[:MAX_REASONS], f"… and {left:,} more: see Findings"] if left > 0 else found
 
 
 def _script() -> Markup:
@@ -170,9 +179,9 @@ def _candidate(report: Entry, g: Any) -> dict[str, Any]:
         "runner": g.runner,
         "precision": g.precision,
         "verdict": g.verdict,
-        "reasons": reasons_of(g, report),
+        "reasons": untold(g.reasons, report),
         "tally": g.tally,
-        "worst": off_where(g.worst) if g.worst else "nothing was compared",
+        "worst": g.words,
         "outputs": [
             {
                 "level": level,
@@ -197,20 +206,7 @@ def _finding(f: Entry) -> dict[str, Any]:
         "remedy": str(f.get("remedy") or ""),
         "waived": short(f["waived"]) if f.get("waived") else "",
         "evidence": _terms(f.get("evidence")),
-    }
-
-
-def _measure(m: Entry) -> dict[str, str]:
-    low, high = (m.get("interval") or [None, None])[:2]
-    units = f" {m['units']}" if m.get("units") else ""
-    return {
-        "verdict": str(m.get("verdict")),
-        "id": str(m.get("id")),
-        "value": show(m.get("value")) + units,
-        "interval": ABSENT if number(low) is None else f"{show(low)} … {show(high)}",
-        "limit": show(m.get("limit")),
-        "n": show(m.get("n")),
-        "reason": str(m.get("reason") or ""),
+        "evidence_of": str(f.get("evidence_of") or ""),
     }
 
 

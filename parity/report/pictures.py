@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from parity.report import draw_error, draw_worst
 from parity.report.exhibit import Exhibit, Input, Worst, exhibits_of
 from parity.report.figures import ABSENT, number, show
-from parity.report.view import Entry, profiles_of
+from parity.report.glance import profiles_of
+from parity.report.view import Entry
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -9,12 +9,14 @@ from typing import Any
 from parity.report.atomic import replace_file
 from parity.report.baseline import baseline_lines
 from parity.report.figures import ABSENT, pairs, show, times
+from parity.report.glance import glances
+from parity.report.replay_view import Replayed, replayed_of
+from parity.report.terminal_replay import candidate_rows, dimension_row, replay_words, worst_lines
 from parity.report.text import markdown, markdown_code
 from parity.report.view import (
     Entry,
     compared_words,
     findings_of,
-    glances,
     headline,
     limit_of,
     off_where,
@@ -35,6 +37,7 @@ def summary(report: Entry) -> str:
         _head(report),
         _candidates(report),
         _worst(report),
+        _replayed(report),
         _findings("Findings", findings_of(report)),
         _findings("Waived findings", findings_of(report, waived=True)),
         _baseline(report),
@@ -88,11 +91,17 @@ def _head(report: Entry) -> str:
         lines.append(
             f"- only {show(scope.get('selected'))} of {show(scope.get('planned'))} planned comparisons were selected"
         )
-    lines.append(f"- {compared_words(report)}; seed {show(release.get('seed'))}")
+    replayed = replayed_of(report)
+    if replayed is not None:
+        lines.append(f"- replayed: {markdown(replay_words(report, replayed))}")
+    compared = compared_words(report)
+    lines.append(f"- {compared}{'; ' if compared else ''}seed {show(release.get('seed'))}")
     return "\n".join(lines) + "\n"
 
 
 def _candidates(report: Entry) -> str:
+    if not report["comparisons"] and replayed_of(report) is not None:
+        return ""  # told with the replay
     found = glances(report)
     rows = []
     for g in found[:_ROWS]:
@@ -121,6 +130,51 @@ def _worst(report: Entry) -> str:
         return ""
     title = f"### The {len(rows)} worst of {len(report['comparisons']):,} comparisons"
     return f"{title}\n\n" + _table(["comparison", "verdict", "how far off"], rows)
+
+
+def _replayed(report: Entry) -> str:
+    """Return the candidates of a replay, and the dimensions that are furthest off, in units."""
+    replayed = replayed_of(report)
+    if replayed is None:
+        return ""
+    found = candidate_rows(report)
+    keys = ("runner", "precision")
+    rows = [
+        [
+            markdown_code(r["candidate"]),
+            *(markdown(r[k]) for k in keys),
+            f"{_MARK.get(r['verdict'], '')} {markdown(r['verdict'])}",
+            markdown(r["measures"]),
+            f"{markdown(r['worst'])}: {markdown(r['value'])} / {r['limit']} ({r['ratio']} ×)",
+        ]
+        for r in found[:_ROWS]
+    ]
+    header = ["candidate", *keys, "verdict", "measures", "worst: value / limit"]
+    body = _table(header, rows) + _more(len(found), _ROWS) if rows else "No candidate was judged.\n"
+    return "### Recorded data\n\n" + body + _dimensions(replayed)
+
+
+def _dimensions(replayed: Replayed) -> str:
+    lines = [dimension_row(*one) for one in worst_lines(replayed)][:_ROWS]
+    if not lines:
+        return ""
+    figures = ("RMS", "p99", "max", "bias", "limit")
+    rows = []
+    for r in lines:
+        names, values = [markdown_code(r[k]) for k in ("candidate", "dimension")], [markdown(r[k]) for k in figures]
+        rows.append([*names, *values, r["ratio"], markdown(r["worst"])])
+    header = [
+        "candidate",
+        "worst dimensions",
+        "RMS",
+        "p99",
+        "max\\|Δ\\|",
+        "bias",
+        "limit",
+        "÷ limit",
+        "furthest off at",
+    ]
+    return "\n" + _table(header, rows)
 
 
 def _findings(title: str, found: Sequence[Entry]) -> str:

@@ -13,24 +13,34 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from parity.report.baseline import baseline_lines
 from parity.report.figures import ABSENT, show, times
+from parity.report.glance import Glance, glances, outputs_of
+from parity.report.replay_view import replayed_of
+from parity.report.terminal_replay import (
+    candidate_columns,
+    candidate_rows,
+    causes_of,
+    dimension_columns,
+    dimension_row,
+    replay_lines,
+    replay_words,
+    table_of,
+    worst_lines,
+)
 from parity.report.text import annotation, annotation_property, clean, log_line
 from parity.report.view import (
     Entry,
-    Glance,
     case_notes,
     compared_words,
     far_off,
     findings_of,
-    glances,
     headline,
     limit_of,
     other_reasons,
-    outputs_of,
     place,
     ratio_of,
-    reasons_of,
     said,
     tally_words,
+    untold,
     worst_first,
 )
 
@@ -88,8 +98,23 @@ def _parts(report: Entry, width: int) -> Iterator[RenderableType]:
     for label, words in _story(report):
         story.add_row(Text(label, style="dim"), Text(clean(words, _MAX_WORDS)))
     yield story
-    found = glances(report)
-    if found:
+    findings = findings_of(report)
+    causes = causes_of(replayed_of(report), findings)
+    if causes:
+        yield Text("")
+    for f in causes:
+        yield from _finding_part(report, f)
+    yield from _tables(report, width)
+    yield from _finding_parts(report, [f for f in findings if f not in causes])
+    for line in _since(report):
+        yield Text(clean(line, _MAX_WORDS), style="dim")
+
+
+def _tables(report: Entry, width: int) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    found, replayed, wide = glances(report), replayed_of(report), width >= _WIDE
+    if found and (report.get("comparisons") or replayed is None):
         yield Text("")
         yield _candidate_table(found, width)
         outputs = [(g, *o) for g in found for o in outputs_of(report, g.name)]
@@ -98,9 +123,13 @@ def _parts(report: Entry, width: int) -> Iterator[RenderableType]:
             yield _output_table(outputs[:_MAX_ROWS], width)
             if len(outputs) > _MAX_ROWS:
                 yield Text(f"… and {len(outputs) - _MAX_ROWS} more outputs in report.json", style="dim")
-    yield from _finding_parts(report)
-    for line in _since(report):
-        yield Text(clean(line, _MAX_WORDS), style="dim")
+    if found and replayed is not None:
+        yield Text("")
+        yield table_of(candidate_columns(wide), candidate_rows(report)[:_MAX_ROWS], _STYLE)
+        lines = worst_lines(replayed)
+        if lines:
+            yield Text("")
+            yield table_of(dimension_columns(wide), [dimension_row(*one) for one in lines], _STYLE)
 
 
 def _story(report: Entry) -> list[tuple[str, str]]:
@@ -118,7 +147,11 @@ def _story(report: Entry) -> list[tuple[str, str]]:
     some = (
         f" (only {show(scope.get('selected'))} of {show(scope.get('planned'))} planned were selected)" if partly else ""
     )
-    out.append(("compared", compared_words(report) + some))
+    replayed = replayed_of(report)
+    if compared := compared_words(report):
+        out.append(("compared", compared + some))
+    if replayed is not None:
+        out.append(("replayed", replay_words(report, replayed)))
     return out
 
 
@@ -178,25 +211,25 @@ def _add(table: Table, cells: Sequence[Any], verdict: str) -> None:
     table.add_row(*(Text(clean(c, 120), style=_STYLE.get(verdict, "") if c == verdict else "") for c in cells))
 
 
-def _finding_parts(report: Entry) -> Iterator[RenderableType]:
+def _finding_part(report: Entry, f: Entry) -> Iterator[RenderableType]:
     from rich.padding import Padding
     from rich.text import Text
 
-    found = findings_of(report)
+    severity = str(f.get("severity"))
+    code = (clean(f"{severity} {f.get('code')}"), _SEVERITY.get(severity, ""))
+    yield Text.assemble(code, "  ", clean(said(f, report), _MAX_WORDS))
+    if f.get("remedy"):
+        yield Padding(Text(clean(f"what to do: {f['remedy']}", _MAX_WORDS), style="dim"), (0, 0, 0, 2), expand=False)
+
+
+def _finding_parts(report: Entry, found: Sequence[Entry]) -> Iterator[RenderableType]:
+    from rich.text import Text
+
     waived = findings_of(report, waived=True)
     if found or waived:
         yield Text("")
     for f in found[:_MAX_FINDINGS]:
-        severity = str(f.get("severity"))
-        yield Text.assemble(
-            (clean(f"{severity} {f.get('code')}"), _SEVERITY.get(severity, "")),
-            "  ",
-            clean(said(f, report), _MAX_WORDS),
-        )
-        if f.get("remedy"):
-            yield Padding(
-                Text(clean(f"what to do: {f['remedy']}", _MAX_WORDS), style="dim"), (0, 0, 0, 2), expand=False
-            )
+        yield from _finding_part(report, f)
     if len(found) > _MAX_FINDINGS:
         yield Text(f"… and {len(found) - _MAX_FINDINGS} more findings in report.json", style="dim")
     for f in waived[:_MAX_FINDINGS]:
@@ -216,8 +249,12 @@ def plain_lines(report: Entry) -> list[str]:
     """Return the report as lines for a log: no colour, no box, no wrapping, one fact a line."""
     lines = [f"{clean(report['verdict'])}  {clean(headline(report), _MAX_WORDS)}"]
     lines += [f"{label}: {clean(words, _MAX_WORDS)}" for label, words in _story(report)]
+    found = findings_of(report)
+    replayed = replayed_of(report)
+    causes = causes_of(replayed, found)
+    lines += [line for f in causes for line in _finding_lines(report, f)]
     for g in glances(report):
-        own = reasons_of(g, report)
+        own = untold(g.reasons, report)
         why = f" ({clean('; '.join(own), _MAX_WORDS)})" if own else ""
         lines.append(f"candidate {clean(g.name)}: {clean(g.verdict)}, {clean(g.runner)}, {clean(g.precision)}{why}")
         outputs = outputs_of(report, g.name)
@@ -229,16 +266,20 @@ def plain_lines(report: Entry) -> list[str]:
             )
         if len(outputs) > _MAX_ROWS:
             lines.append(f"  … and {len(outputs) - _MAX_ROWS} more outputs in report.json")
-    found = findings_of(report)
-    for f in found[:_MAX_FINDINGS]:
-        lines.append(f"{clean(f.get('severity'))} {clean(f.get('code'))}: {clean(said(f, report), _MAX_WORDS)}")
-        if f.get("remedy"):
-            lines.append(f"  what to do: {clean(f['remedy'], _MAX_WORDS)}")
+    if replayed is not None:
+        lines += replay_lines(report, replayed)
+    found = [f for f in found if f not in causes]
+    lines += [line for f in found[:_MAX_FINDINGS] for line in _finding_lines(report, f)]
     if len(found) > _MAX_FINDINGS:
         lines.append(f"… and {len(found) - _MAX_FINDINGS} more findings in report.json")
     for f in findings_of(report, waived=True):
         lines.append(f"waived {clean(f.get('code'))}: {clean(said(f, report), _MAX_WORDS)} ({clean(f['waived'])})")
     return [*lines, *(clean(line, _MAX_WORDS) for line in _since(report))]
+
+
+def _finding_lines(report: Entry, f: Entry) -> list[str]:
+    told = [f"{clean(f.get('severity'))} {clean(f.get('code'))}: {clean(said(f, report), _MAX_WORDS)}"]
+    return [*told, f"  what to do: {clean(f['remedy'], _MAX_WORDS)}"] if f.get("remedy") else told
 
 
 def github_annotations(report: Entry) -> list[str]:

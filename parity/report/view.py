@@ -6,12 +6,13 @@ Everything here is tolerant: a key that an older report lacks is shown as absent
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from parity.finding import SEVERITIES
-from parity.report.figures import ABSENT, number, show, times
+from parity.report.alike import together
+from parity.report.figures import number, show, times
+from parity.report.replay_view import general_titles, measure_ratio, measures_of, replayed_of
 
 Entry = Mapping[str, Any]
 
@@ -150,12 +151,26 @@ def headline(report: Entry) -> str:
     comparisons = report.get("comparisons") or []
     if report.get("verdict") != "PASS":
         return "no reason was recorded"
-    measures = report.get("measures") or []
-    if measures and not comparisons:
+    parts, measures = [], report.get("measures") or []
+    if measures and not comparisons and replayed_of(report) is None:
         return str(measures[0].get("reason") or f"all {len(measures):,} measures keep their limits")
-    ratios = [r for r in map(ratio_of, comparisons) if r is not None]
-    margin = f", the worst at {times(max(ratios))}" if ratios else ""
-    return f"all {len(comparisons):,} comparisons keep their limits{margin}"
+    if comparisons or not measures_of(report):
+        ratios = [r for r in map(ratio_of, comparisons) if r is not None]
+        parts.append(f"all {len(comparisons):,} comparisons keep their limits{_margin(ratios)}")
+    return "; ".join([*parts, *_kept_in_replay(report)])
+
+
+def _margin(ratios: Sequence[float]) -> str:
+    return f", the worst at {times(max(ratios))}" if ratios else ""
+
+
+def _kept_in_replay(report: Entry) -> list[str]:
+    replayed, measures = replayed_of(report), measures_of(report)
+    if replayed is None or not measures:
+        return []
+    ratios = [r for r in map(measure_ratio, measures) if r is not None]
+    frames = f"{show(replayed.told.get('frames'))} replayed frames"
+    return [f"all {len(measures):,} measures of {frames} keep their limits{_margin(ratios)}"]
 
 
 def waived_outputs(report: Entry) -> set[tuple[str, str]]:
@@ -182,8 +197,11 @@ def _bare(sentence: Any) -> str:
 
 
 def other_reasons(report: Entry, *, told: bool = False) -> list[str]:
-    """Return the reasons that say more than the headline; with ``told`` those that no finding says too."""
-    known = {_bare(headline(report))}
+    """Return the reasons that say more than the headline; with ``told`` those that no finding says too.
+
+    That a replay failed is no more than what the cause says that was named for it.
+    """
+    known = {_bare(headline(report)), *map(_bare, general_titles(report))}
     if told:
         known |= {_bare(f.get("title")) for f in report.get("findings") or []}
     names = tuple(f"{c.get('name')}: " for c in report.get("candidates") or [])
@@ -196,27 +214,36 @@ def other_reasons(report: Entry, *, told: bool = False) -> list[str]:
 
 
 def said(finding: Entry, report: Entry) -> str:
-    """Return a finding in one sentence, with its place unless the sentence begins with it or there is but one."""
+    """Return a finding in one sentence, with its place unless the sentence names it or there is but one candidate."""
     title, where = str(finding.get("title")), str(finding.get("where") or "")
     only = len(report.get("candidates") or []) == 1
     parts = [] if only or not finding.get("candidate") else [str(finding["candidate"])]
-    if where and not title.lower().startswith(where.lower()):
+    if where and not _names(title, where):
         parts.append(where)
     return f"{', '.join(parts)}: {title}" if parts else title
 
 
-def reasons_of(glance: Glance, report: Entry) -> list[str]:
-    """Return the reasons for a candidate's verdict that no finding says too."""
+def _names(title: str, where: str) -> bool:
+    """Whether a sentence begins with a place, or names an element of an output such as ``action[4] (wrist)``."""
+    return title.lower().startswith(where.lower()) or ("[" in where and where in title)
+
+
+def untold(reasons: Iterable[str], report: Entry) -> list[str]:
+    """Return those of a candidate's reasons that no finding says too."""
     known = {_bare(f.get("title")) for f in report.get("findings") or []}
-    return [r for r in glance.reasons if _bare(r) not in known]
+    return [r for r in reasons if _bare(r) not in known]
 
 
 def findings_of(report: Entry, *, waived: bool = False) -> list[Entry]:
-    """Return the findings that stand (or those that are waived), errors first, the cause before all."""
+    """Return the findings that stand (or those that are waived), errors first, the cause before all.
+
+    Warnings that say the same of several candidates are one.
+    """
     order: dict[str, int] = {s: i for i, s in enumerate(SEVERITIES)}
     chosen = [f for f in report.get("findings") or [] if bool(f.get("waived")) is waived]
     cause = _bare(headline(report))
-    return sorted(chosen, key=lambda f: (order.get(str(f.get("severity")), 0), _bare(f.get("title")) != cause))
+    ordered = sorted(chosen, key=lambda f: (order.get(str(f.get("severity")), 0), _bare(f.get("title")) != cause))
+    return together(ordered, len(report.get("candidates") or []))
 
 
 def tally(entries: Iterable[Entry]) -> dict[str, int]:
@@ -234,76 +261,16 @@ def tally_words(counts: Mapping[str, int]) -> str:
 
 
 def compared_words(report: Entry) -> str:
-    """Return how the comparisons ended, in words; where there are none but measures, how those did."""
+    """Return how the comparisons ended, in words; where there are none but measures, how those did.
+
+    Nothing where only recorded data were replayed: that is told with what was replayed.
+    """
     comparisons, measures = report.get("comparisons") or [], report.get("measures") or []
+    if not comparisons and replayed_of(report) is not None:
+        return ""
     if comparisons or not measures:
         return tally_words(tally(comparisons))
     return f"{len(measures):,} measure{'' if len(measures) == 1 else 's'}: {tally_words(tally(measures))}"
-
-
-@dataclass(frozen=True, slots=True)
-class Glance:
-    """One candidate at a glance. ``worst`` is its worst comparison, None where it has none."""
-
-    name: str
-    runner: str
-    precision: str
-    verdict: str
-    reasons: tuple[str, ...]
-    counts: Mapping[str, int]
-    worst: Entry | None
-
-    @property
-    def tally(self) -> str:
-        return tally_words(self.counts)
-
-
-def glances(report: Entry) -> list[Glance]:
-    """Return every candidate at a glance, in the report's order."""
-    by_name: dict[str, list[Entry]] = {}
-    for comparison in report.get("comparisons") or []:
-        by_name.setdefault(str(comparison.get("candidate")), []).append(comparison)
-    out = []
-    for candidate in report.get("candidates") or []:
-        mine = by_name.get(str(candidate.get("name")), [])
-        out.append(
-            Glance(
-                name=str(candidate.get("name") or ""),
-                runner=str(candidate.get("runner") or ABSENT),
-                precision=str(candidate.get("precision") or ABSENT),
-                verdict=str(candidate.get("verdict") or "NOT_JUDGED"),
-                reasons=tuple(str(r) for r in candidate.get("reasons") or ()),
-                counts=tally(mine),
-                worst=worst_of(mine),
-            )
-        )
-    return out
-
-
-def outputs_of(report: Entry, candidate: str) -> list[tuple[str, str, dict[str, int], Entry]]:
-    """Return level, output, tally and worst comparison of each output of a candidate, in order of appearance."""
-    groups: dict[tuple[str, str], list[Entry]] = {}
-    for c in report.get("comparisons") or []:
-        if str(c.get("candidate")) == candidate:
-            stage = f"{c['stage']}/" if c.get("stage") else ""
-            groups.setdefault((str(c.get("level")), f"{stage}{c.get('output')}"), []).append(c)
-    return [(level, name, tally(found), worst_first(found)[0]) for (level, name), found in groups.items()]
-
-
-def profiles_of(report: Entry, candidate: str, level: str, stage: str, output: str) -> list[dict[str, str]]:
-    """Return one output's comparisons by profile: what the profile is, how many, the worst of them, how they ended."""
-    key = (candidate, level, stage, output)
-    groups: dict[str, list[Entry]] = {}
-    for c in report.get("comparisons") or []:
-        if (str(c.get("candidate")), str(c.get("level")), str(c.get("stage") or ""), str(c.get("output"))) == key:
-            groups.setdefault(str(c.get("profile") or ABSENT), []).append(c)
-    out = []
-    for name, found in groups.items():
-        worst = worst_first(found)[0]
-        words = f"{name}: {PROFILE_WORDS[name]}" if name in PROFILE_WORDS else name
-        figures = {"max_abs": show(worst.get("max_abs")), "ratio": show(ratio_of(worst), 2)}
-        out.append({"profile": words, "tally": tally_words(tally(found)), "case": str(worst.get("case")), **figures})
-    return out
 
 
 def reproduce(report: Entry) -> list[str]:

@@ -17,7 +17,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from bench_stats import REAL, make_set
+from bench_stats import REAL
+from lerobot_data import add_episode, finish
 from parity.dataset.registry import open_dataset
 
 HERE = Path(__file__).resolve().parent
@@ -85,10 +86,10 @@ def _timed(sessions: list[onnxruntime.InferenceSession], frames: np.ndarray, bat
     return time.perf_counter() - begin
 
 
-def release(folder: Path, dataset: Path, width: int, hidden: int, feature: str = "observation.state") -> Path:
+def release(folder: Path, dataset: Path, width: int, hidden: int) -> Path:
     """Write a reference, a candidate of other bytes, and a `parity.toml` that replays every frame; return that."""
     for side in ("reference", "ort"):
-        write_mlp(folder / f"{side}.onnx", width, hidden, side, feature)
+        write_mlp(folder / f"{side}.onnx", width, hidden, side)
     toml = folder / "parity.toml"
     toml.write_text(
         f"""[release]
@@ -107,7 +108,7 @@ n_action_steps = 8
     return toml
 
 
-def write_mlp(path: Path, width: int, hidden: int, producer: str, name: str) -> None:
+def write_mlp(path: Path, width: int, hidden: int, producer: str, name: str = "observation.state") -> None:
     """Write an MLP of four layers that gives a chunk of 16 actions."""
     rng = np.random.default_rng(0)
     sizes = [width, hidden, hidden, hidden, STEPS * width]
@@ -140,8 +141,14 @@ def _memory() -> list[dict[str, str]]:
 
 def generated(folder: Path, frames: int) -> dict[str, Any]:
     """Replay that many generated frames, in episodes of at most 100,000."""
-    data = make_set(folder / "set", frames, min(frames // 4, 100_000))
-    return replayed(release(folder, data, 8, 32, "action"))
+    shard = min(frames // 4, 100_000)
+    rng, data, episode = np.random.default_rng(0), folder / "set", {}
+    for start in range(0, frames, shard):
+        drawn = rng.standard_normal((min(shard, frames - start), 8), dtype=np.float32)
+        episode = {"observation.state": drawn, "action": drawn}
+        add_episode(data, start // shard, episode)
+    finish(data, episode, frames)
+    return replayed(release(folder, data, 8, 32))
 
 
 def replayed(toml: Path) -> dict[str, Any]:

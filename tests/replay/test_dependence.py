@@ -91,7 +91,7 @@ def verdicts(judged: Judged) -> dict[str, str]:
 
 def test_it_is_registered() -> None:
     assert MEASURE in measures()
-    assert (MEASURE.gates, MEASURE.rank) == ("never", 50)
+    assert (MEASURE.gates, MEASURE.rank) == ("asked", 50)
 
 
 def test_the_same_policy_passes_and_what_does_not_matter_is_said() -> None:

@@ -14,6 +14,7 @@ import pytest
 from exhibits import exhibit
 from parity.report.figures import show
 from parity.report.html import html
+from replay_report import exhibits, offset, replay_report
 
 Build = Callable[..., dict[str, Any]]
 SWITCHES = (
@@ -99,6 +100,16 @@ def look(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
 @pytest.fixture(scope="module")
 def shown() -> list[dict[str, Any]]:
     return [exhibit(16, 2, over=True, **NAMES), exhibit(1, 3, output="gripper")]
+
+
+@pytest.fixture(scope="module")
+def replayed() -> dict[str, Any]:
+    """A replay of 26 dimensions with long names, where one candidate fails and one passes, and all that is shown."""
+    names = [f"left_shoulder_JOINT_{i}" for i in range(25)] + ["関" * 40]
+    report = replay_report({"good": None, "bad": offset(4)}, width=26, names=names, units="rad/s", frames=200)
+    for output in report["replay"]["candidates"].values():
+        output["action"] |= exhibits(26)
+    return report
 
 
 def test_all_rows_are_filtered_and_sorted(look: Callable[..., Opened], large: dict[str, Any]) -> None:
@@ -187,12 +198,19 @@ def test_without_a_script_the_worst_rows_are_there(look: Callable[..., Opened], 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("verdict", ["PASS", "FAIL", "NOT_JUDGED"])
+@pytest.mark.parametrize("verdict", ["PASS", "FAIL", "NOT_JUDGED", "replayed"])
 def test_axe_finds_nothing_serious(
-    look: Callable[..., Opened], build: Build, shown: list[dict[str, Any]], axe: str, verdict: str, scheme: str
+    look: Callable[..., Opened],
+    build: Build,
+    shown: list[dict[str, Any]],
+    replayed: dict[str, Any],
+    axe: str,
+    verdict: str,
+    scheme: str,
 ) -> None:
     # Through the debugger, as axe's own tools do it: the page's policy allows no other script.
-    page = look(build(verdict, exhibits=shown), color_scheme=scheme, bypass_csp=True).page
+    report = replayed if verdict == "replayed" else build(verdict, exhibits=shown)
+    page = look(report, color_scheme=scheme, bypass_csp=True).page
     page.evaluate(axe)
     page.evaluate("() => { for (const d of document.querySelectorAll('details')) d.open = true; }")
     found = page.evaluate("() => axe.run(document)")
@@ -215,7 +233,9 @@ def test_every_picture_has_a_text_alternative(
     assert all(alt and width == 24 for alt, width in alternatives)
 
 
-def test_no_text_of_a_picture_is_cut_off_or_lies_on_another(look: Callable[..., Opened], build: Build) -> None:
+def test_no_text_of_a_picture_is_cut_off_or_lies_on_another(
+    look: Callable[..., Opened], build: Build, replayed: dict[str, Any]
+) -> None:
     names = [f"left_shoulder_JOINT_{i}" for i in range(29)]
     bare = exhibit(16, 7, units="rad/s")
     bare["by_step"]["ratio"] = None
@@ -223,6 +243,7 @@ def test_no_text_of_a_picture_is_cut_off_or_lies_on_another(look: Callable[..., 
     for report in (
         build("FAIL", exhibits=[exhibit(1, 29, over=True, names=names), exhibit(1, 2, names=["W" * 40, "関" * 40])]),
         build("FAIL", exhibits=[exhibit(16, 7, over=True), exhibit(50, 60, names=[*names, *names, "x", "y"]), bare]),
+        replayed,
     ):
         page = look(report).page
         page.evaluate("() => { for (const d of document.querySelectorAll('details')) d.open = true; }")
@@ -250,9 +271,14 @@ def test_no_text_of_a_picture_is_cut_off_or_lies_on_another(look: Callable[..., 
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_overflows_the_page(
-    look: Callable[..., Opened], build: Build, shown: list[dict[str, Any]], hostile: dict[str, Any], width: int
+    look: Callable[..., Opened],
+    build: Build,
+    shown: list[dict[str, Any]],
+    hostile: dict[str, Any],
+    replayed: dict[str, Any],
+    width: int,
 ) -> None:
-    for report in (build("FAIL", exhibits=shown), hostile):
+    for report in (build("FAIL", exhibits=shown), hostile, replayed):
         page = look(report, viewport={"width": width, "height": 844}).page
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -279,6 +305,15 @@ def test_hostile_names_are_harmless(look: Callable[..., Opened], build: Build, e
     assert seen.page.evaluate("document.querySelectorAll('img[src=x], [onerror]').length") == 0
     seen.page.get_by_role("button", name="Next 100").click()
     assert len(seen.rows()) == 20
+
+
+def test_hostile_names_of_a_replay_are_harmless(look: Callable[..., Opened]) -> None:
+    name = "<script>alert(1)</script><img src=x onerror=alert(2)>" + "n" * 500
+    report = replay_report({name: offset(0)}, names=[name, name, name], units=name, told={"action": name})
+    seen = look(report, viewport={"width": 390, "height": 844})
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert seen.page.evaluate("document.scripts.length") == 1
+    assert seen.page.evaluate("document.querySelectorAll('img[src=x], [onerror]').length") == 0
 
 
 def test_colours_follow_the_theme(look: Callable[..., Opened], build: Build, shown: list[dict[str, Any]]) -> None:

@@ -27,7 +27,7 @@ class _Dependence:
 
     name = "dependence"
     rank = 50
-    gates: Gates = "never"  # but where observations were changed: policies that keep state are not asked so
+    gates: Gates = "asked"  # but where observations were changed: policies that keep state are not asked so
 
     def observe(self, played: Played) -> State:
         return reactions(played)
