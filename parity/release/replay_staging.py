@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from parity.replay.shards import Shard
     from parity.replay.timing import Told
 
-SHARES = {"floor": 64, "probe": 64, "draw": 256}  # on how many of the asked frames these are made, about
+SHARES = {"floor": 64, "probe": 64, "draw": 256, "picture": 12}  # on how many of the asked frames these are made, about
 
 
 @dataclass(frozen=True, slots=True)

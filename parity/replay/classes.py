@@ -43,10 +43,10 @@ class Named:
 
 def of_frames(played: Played) -> Named:
     """Return what both sides name: one number is a logit against a border, several are one logit for each class."""
-    known = np.isfinite(played.reference[:, 0]).all(axis=1)
+    known = np.asarray(np.isfinite(played.reference[:, 0]).all(axis=1))
     trusted, tested = played.reference[known, 0], played.candidate[known, 0]
     border = played.border or 0.0
-    finite = np.isfinite(tested).all(axis=1)
+    finite = np.asarray(np.isfinite(tested).all(axis=1))
     filled = np.where(np.isfinite(tested), tested, 0.0)
     reference, candidate = (class_of(v, border) for v in (trusted, filled))
     label = _labels(played, known)
@@ -55,7 +55,7 @@ def of_frames(played: Played) -> Named:
     picked = np.arange(len(reference))
     with np.errstate(over="ignore"):
         apart = np.array([_largest(filled - likely(trusted)), _largest(trusted - likely(filled))])
-    sides = ((reference, trusted, finite | True), (candidate, filled, finite))
+    sides = ((reference, trusted, np.ones_like(finite)), (candidate, filled, finite))
     return Named(
         Frames(*(a[known] for a in (played.at.row, played.at.episode, played.at.frame, played.at.length))),
         reference,
@@ -130,7 +130,7 @@ def _largest(gaps: Array) -> float:
 
 
 def calibration_error(bins: Array) -> float:
-    """Return the expected calibration error of ``(BINS, 3)``: mean of |accuracy - confidence|, frames of a bin its weight.
+    """Return the expected calibration error of ``(BINS, 3)``: mean |accuracy - confidence| of bins, weighed by frames.
 
     NaN where there is no labelled frame. Guo et al. 2017, equation 3.
     """

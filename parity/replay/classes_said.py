@@ -132,8 +132,8 @@ def _accuracy(bins: Array) -> float:
     return float(bins[:, 2].sum() / total) if total else float("nan")
 
 
-def _place(state: State, i: int) -> str:
-    row, episode, frame = state["worst_at"][int(i)]
+def _place(state: State, i: Any) -> str:
+    _, episode, frame = state["worst_at"][int(i)]
     return f"episode {episode}, frame {frame}"
 
 

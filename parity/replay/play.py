@@ -93,7 +93,9 @@ def _played(
             known = actions = None
     sent = both_executed(frames, asked, timings, reference[output], given[output], actions)
     seen = {b.spec.name: _last(scene, b) for b in setting.bindings if not b.picture}
-    whole = Played(asked, reference[output], given[output], known, seen, sent, **extra[output], border=border, labels=labels)
+    whole = Played(
+        asked, reference[output], given[output], known, seen, sent, **extra[output], border=border, labels=labels
+    )
     return _without_lead(whole, scene.shard) if setting.lead else whole
 
 

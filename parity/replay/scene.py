@@ -50,7 +50,9 @@ class Setting:
     widths: Mapping[str, tuple[int, int]]
     sampled: frozenset[str] = frozenset()
     samples: int = 64
-    shares: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(("floor", "probe", "draw"), 1.0))
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("floor", "probe", "draw", "picture"), 1.0)
+    )
     padding: Padding = "first"
     seed: int = 42
     classes: Mapping[str, tuple[float, str | None]] = field(default_factory=dict)
