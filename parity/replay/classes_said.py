@@ -104,7 +104,7 @@ def _against_labels(state: State, context: Context, declared: Mapping[str, Any])
 
 
 def shown_of(state: State, beyond: int) -> dict[str, Any]:
-    """Return what the report tables: agreement, flips with their frames, accuracy and calibration by side."""
+    """Return the exhibit "classes": agreement, flips with their frames, accuracy and calibration by side."""
     frames, flips = int(state["frames"][0]), int(state["flips"][0])
     kept = np.flatnonzero(state["worst"] >= 0)
     sides = {}
@@ -116,7 +116,7 @@ def shown_of(state: State, beyond: int) -> dict[str, Any]:
             "ece": plain(calibration_error(bins)),
             "bins": [[plain(v) for v in row] for row in table],
         }
-    return {
+    told = {
         "frames": frames,
         "agreement": 1 - flips / frames,
         "flips": flips,
@@ -125,6 +125,7 @@ def shown_of(state: State, beyond: int) -> dict[str, Any]:
         "labelled": int(state["bins"][0, :, 0].sum()),
         **sides,
     }
+    return {"classes": told}
 
 
 def _accuracy(bins: Array) -> float:

@@ -44,8 +44,8 @@ def test_the_same_logits_pass_and_nothing_is_said_without_labels() -> None:
     (row,) = found.rows
     assert (row.name, row.value, row.verdict, row.n) == ("flips", 0.0, "PASS", FRAMES)
     assert found.findings == ()
-    assert found.shown["agreement"] == 1
-    assert found.shown["reference"]["accuracy"] is None
+    assert found.shown["classes"]["agreement"] == 1
+    assert found.shown["classes"]["reference"]["accuracy"] is None
 
 
 def test_a_flip_is_told_with_its_frame_and_the_clearest_comes_first() -> None:
@@ -61,7 +61,7 @@ def test_a_flip_is_told_with_its_frame_and_the_clearest_comes_first() -> None:
     assert f"episode 0, frame {clear}" in flips.title
     assert f"then episode 0, frame {faint}" in flips.detail
     assert row.reason == flips.title
-    assert [e[0] for e in found.shown["examples"]] == [f"episode 0, frame {n}" for n in (clear, faint)]
+    assert [e[0] for e in found.shown["classes"]["examples"]] == [f"episode 0, frame {n}" for n in (clear, faint)]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -70,7 +70,7 @@ def test_flips_that_rounding_makes_at_the_border_pass(seed: int) -> None:
     right = np.where(rng.random((FRAMES, 1, 1)) < 0.3, rng.normal(0, 1e-4, (FRAMES, 1, 1)), logits(seed))
     wrong = right + rng.uniform(-2e-4, 2e-4, right.shape)
     found, _ = judged(shard(right, wrong), limits=np.array([2e-4]))
-    assert found.shown["flips"] > 0
+    assert found.shown["classes"]["flips"] > 0
     assert found.rows[0].verdict == "PASS"
     assert found.findings == ()
     found, _ = judged(shard(right, wrong), limits=np.array([1e-5]))
@@ -140,11 +140,17 @@ def test_accuracy_and_calibration_are_those_of_guo_et_al() -> None:
         inside = (sure > (m - 1) / 15) & (sure <= m / 15)
         if inside.any():
             error += inside.mean() * abs(hit[inside].mean() - sure[inside].mean())
-    assert found.shown["reference"]["ece"] == pytest.approx(error)
-    assert found.shown["reference"]["accuracy"] == found.shown["candidate"]["accuracy"] == pytest.approx(hit.mean())
-    assert found.shown["candidate"]["ece"] > 2 * found.shown["reference"]["ece"]  # surer, and no better
+    assert found.shown["classes"]["reference"]["ece"] == pytest.approx(error)
+    assert (
+        found.shown["classes"]["reference"]["accuracy"]
+        == found.shown["classes"]["candidate"]["accuracy"]
+        == pytest.approx(hit.mean())
+    )
+    assert (
+        found.shown["classes"]["candidate"]["ece"] > 2 * found.shown["classes"]["reference"]["ece"]
+    )  # surer, and no better
     assert [f.code for f in found.findings] == ["REPLAY093"]
-    assert sum(row[0] for row in found.shown["reference"]["bins"]) == FRAMES
+    assert sum(row[0] for row in found.shown["classes"]["reference"]["bins"]) == FRAMES
 
 
 def test_labels_of_other_frames_are_warned_of() -> None:
