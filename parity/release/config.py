@@ -184,9 +184,20 @@ class TimingTable(Table):
         return self
 
 
+class ClassTable(Table):
+    """An output that is a class: ``label`` is the feature that holds the recorded ones, ``threshold`` the logit from
+    which on it is class 1 (of one number; of several the largest counts), ``flips`` the share of frames that may flip.
+    """
+
+    label: Annotated[str, Field(min_length=1)] | None = None
+    threshold: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    flips: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
 class ReplayTable(TimingTable):
     """Recorded data to be replayed. ``every``: the policies are asked at every such frame (default: when they have
     executed what they were asked for). ``observations``: feature by input. ``sides``: timing of one side alone.
+    ``classes``: outputs that are a class and no action.
     """
 
     dataset: Annotated[str, Field(min_length=1)] | None = None
@@ -200,6 +211,7 @@ class ReplayTable(TimingTable):
     gripper: list[int] = []
     train_action_mse_error: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     sides: dict[str, TimingTable] = {}
+    classes: dict[str, ClassTable] = {}
 
 
 class WeightsTable(Table):
@@ -322,7 +334,7 @@ def _known_keys(place: tuple[int | str, ...]) -> list[str]:
     if place[0] == "contract" and len(place) > 2:
         return sorted(InputTable.model_fields)
     if place[0] == "replay" and len(place) > 2:
-        return sorted(TimingTable.model_fields)
+        return sorted((ClassTable if place[1] == "classes" else TimingTable).model_fields)
     if "stages" in place:
         return sorted(StageTable.model_fields)
     return sorted(tables[str(place[0])].model_fields) if place[0] in tables else []

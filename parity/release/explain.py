@@ -66,11 +66,18 @@ def explain(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> tupl
         around = _around(side.name, rows)
         own += carried + around
         sure = [f.title.rstrip(".") for f in (*carried, *around)]
-        cause = sure[0] if sure else likely_cause(own, [e for _, e in explained])
+        cause = sure[0] if sure else likely_cause(own, [e for _, e in explained]) or _replayed(side.name, report)
         findings += [replace(f, severity="warning") if f.severity == "error" else f for f in own]
         if cause and failed:
             causes.append(cause if len(prepared.candidates) == 1 else f"{side.name}: {cause}")
     return findings, "; ".join(causes) or None
+
+
+def _replayed(candidate: str, report: Mapping[str, Any]) -> str | None:
+    """Return the first cause that replayed actions have, None where they name none."""
+    named = [f for f in report["findings"] if f["candidate"] == candidate and f["severity"] == "error"]
+    causes = [f["title"] for f in named if f["code"].startswith("REPLAY") and f["code"] != "REPLAY092"]
+    return causes[0].rstrip(".") if causes else None
 
 
 def _carried(candidate: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:

@@ -12,6 +12,7 @@ from parity.errors import UsageError
 from parity.finding import Finding
 from parity.release.config import ReplayTable, TimingTable
 from parity.release.replay_asked import Replaying
+from parity.release.replay_classes import check_classes, classes_of
 from parity.release.sides import Side
 from parity.runner.base import Failure
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from parity.replay.shards import Shard
     from parity.replay.timing import Told
 
-SHARES = {"floor": 64, "probe": 64, "draw": 256}  # on how many of the asked frames these are made, about
+SHARES = {"floor": 64, "probe": 64, "draw": 256, "picture": 12}  # on how many of the asked frames these are made, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ def staged_replay(
     steps = asked.table.n_obs_steps or _number(contract.window.n_obs_steps) or 1
     bindings, findings = bind(contract, dataset, asked.table.observations, steps, [t.name for t in noise])
     action = _action(dataset, asked.table)
-    outputs = tuple(t.name for t in contract.outputs if t.role == "action") or tuple(
+    classes = classes_of(dataset, asked.table, [t.name for t in contract.outputs])
+    outputs = tuple(t.name for t in contract.outputs if t.role == "action" or t.name in classes) or tuple(
         t.name for t in contract.outputs if (t.dtype or "float32").startswith(("float", "bfloat"))
     )
     draft = Setting(
@@ -105,8 +107,10 @@ def staged_replay(
         padding=asked.table.padding,
         samples=asked.table.samples,
         seed=asked.seed,
+        classes=classes,
     )
     learned = learn(dataset, episodes, draft, players)
+    check_classes(classes, learned.widths)
     driven = {n: _driven(prepared, n, learned.widths) for n in players}
     timings = {n: t.timing for n, t in driven.items()}
     stateful = any(p.keeps_state for p in players.values())
@@ -122,7 +126,7 @@ def staged_replay(
     )
     shards = shards_of(episodes, _aligned(timings, every), whole=stateful)
     findings += timing_findings(prepared, driven, dataset.fps)
-    if action is None:
+    if action is None and set(outputs) - set(classes):
         findings += (_no_actions(dataset, asked.table),)
     return Staged(dataset, episodes, shards, setting, (*findings, *dataset.findings)), dict(learned.failures)
 

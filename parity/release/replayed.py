@@ -160,7 +160,8 @@ def _context(evidence: Evidence, asked: Asked, name: str, output: str) -> Contex
     floors = np.where(np.isfinite(state["floor"]), state["floor"], 0.0)[None, None]
     derived = limits(precision, peak, span, floors, budget)
     table = asked.table
-    options = {"gripper": table.gripper, "train_action_mse_error": table.train_action_mse_error}
+    options: dict[str, Any] = {"gripper": table.gripper, "train_action_mse_error": table.train_action_mse_error}
+    options |= {"classes": {n: told.model_dump() for n, told in table.classes.items()}}
     timing = tuple(Timing(**told["timings"][side]) for side in ("reference", name))
     return Context(
         candidate=name,

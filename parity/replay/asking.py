@@ -11,6 +11,7 @@ import numpy as np
 from parity.replay.layouts import orders
 from parity.replay.model import Drawn, Layout, Probe, ProbeKind
 from parity.replay.noise import chosen
+from parity.replay.pictures import ways
 from parity.replay.player import Player
 from parity.replay.probing import probe_inputs
 from parity.replay.scene import Outputs, Scene, Setting, acted, noise_of, shaped, taken
@@ -62,7 +63,7 @@ def probes_of(reference: Player, scene: Scene, setting: Setting) -> list[tuple[Q
 
 
 def layouts_of(reference: Player, scene: Scene, setting: Setting) -> dict[str, tuple[Layout, ...]]:
-    """Return what the reference does with histories in other orders, by output."""
+    """Return what the reference does with histories in other orders, and pictures shown otherwise, by output."""
     picked = chosen(scene.asked.row, setting.shares["probe"], setting.seed, "probe")
     found: dict[str, tuple[Layout, ...]] = dict.fromkeys(setting.outputs, ())
     if not len(picked) or "reference" in setting.sampled or not asked_anew(reference):
@@ -75,6 +76,23 @@ def layouts_of(reference: Player, scene: Scene, setting: Setting) -> dict[str, t
             answers = acted(reference, {**inputs, name: values}, [], setting)
             for output in setting.outputs:
                 found[output] = (*found[output], Layout(name, order, picked, answers[output]))
+    for output, layouts in _pictures(reference, scene, setting).items():
+        found[output] = (*found[output], *layouts)
+    return found
+
+
+def _pictures(reference: Player, scene: Scene, setting: Setting) -> dict[str, tuple[Layout, ...]]:
+    """Return what the reference does with cameras' pictures as a candidate may have been shown them, by output."""
+    picked = chosen(scene.asked.row, setting.shares["picture"], setting.seed, "picture")
+    found: dict[str, tuple[Layout, ...]] = dict.fromkeys(setting.outputs, ())
+    cameras = [b.spec.name for b in setting.bindings if b.picture]
+    if not cameras or not len(picked):
+        return found
+    inputs = taken(scene.inputs, picked)
+    for name, way, changed in ways({c: inputs[c] for c in cameras}):
+        answers = acted(reference, {**inputs, **changed}, [], setting)
+        for output in setting.outputs:
+            found[output] = (*found[output], Layout(name, way, picked, answers[output]))
     return found
 
 

@@ -100,11 +100,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the reference does where a history stands in another order; the candidate is shown it as it is.
+    """What the reference does where a history stands in another order, or a camera's picture comes in another way.
+
+    The candidate is shown it as it is.
 
     Attributes:
-        feature: the history.
-        order: a key of `parity.replay.layouts.ORDERS`.
+        feature: the history, or the cameras.
+        order: a key of `parity.replay.layouts.ORDERS`, or of `parity.replay.pictures.SEEN`.
         asked: positions in ``Played.at``, ``(M,)``.
         reference: ``(M, H, D)``.
     """
@@ -129,7 +131,9 @@ class Played:
         executed: frame by frame.
         drawn: repeated samples, where the policy samples.
         probes: the same frames again, changed.
-        layouts: the same frames again, histories in another order.
+        layouts: the same frames again, histories in another order and pictures in another way.
+        border: of an output that is a class, from which number on it is class 1; None where it is an action.
+        labels: the recorded classes at the asked frames, ``(N,)``; None where there are none.
     """
 
     at: Frames
@@ -141,6 +145,8 @@ class Played:
     drawn: Drawn | None = None
     probes: tuple[Probe, ...] = ()
     layouts: tuple[Layout, ...] = ()
+    border: float | None = None
+    labels: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,15 +82,20 @@ def _played(
     timings = (setting.timings["reference"], setting.timings[candidate])
     frames, asked = frames_of(scene.shard), scene.asked
     steps, width = setting.widths[output]
-    actions = known = None
-    if setting.action is not None:
+    actions = known = labels = None
+    border, label = setting.classes.get(output, (None, None))
+    if label is not None:
+        labels = following(scene.rows, label, asked, 1)[:, 0, 0]
+    if setting.action is not None and border is None:
         known = following(scene.rows, setting.action, asked, steps, timings[0].first)
         actions = following(scene.rows, setting.action, frames, 1)[:, 0]
         if known.shape[2] != width:
             known = actions = None
     sent = both_executed(frames, asked, timings, reference[output], given[output], actions)
     seen = {b.spec.name: _last(scene, b) for b in setting.bindings if not b.picture}
-    whole = Played(asked, reference[output], given[output], known, seen, sent, **extra[output])
+    whole = Played(
+        asked, reference[output], given[output], known, seen, sent, **extra[output], border=border, labels=labels
+    )
     return _without_lead(whole, scene.shard) if setting.lead else whole
 
 
@@ -122,6 +127,7 @@ def _without_lead(played: Played, shard: Shard) -> Played:
         k = inside[drawn.asked]
         drawn = Drawn(position[drawn.asked[k]], drawn.reference[k], drawn.candidate[k])
     known = None if played.recorded is None else played.recorded[inside]
+    labels = None if played.labels is None else played.labels[inside]
     seen = {n: a[inside] for n, a in played.observations.items()}
     return replace(
         played,
@@ -133,4 +139,5 @@ def _without_lead(played: Played, shard: Shard) -> Played:
         probes=probes,
         layouts=layouts,
         drawn=drawn,
+        labels=labels,
     )

@@ -37,6 +37,8 @@ class Setting:
         shares: of the asked frames on which floors, probes and draws are made, by what is done.
         padding: of observations before the start of an episode.
         seed: of noise and of which frames are chosen.
+        classes: outputs that are a class, by name: from which number on it is class 1, and the feature that holds
+            the recorded ones, None where there is none.
     """
 
     bindings: tuple[Binding, ...]
@@ -48,9 +50,12 @@ class Setting:
     widths: Mapping[str, tuple[int, int]]
     sampled: frozenset[str] = frozenset()
     samples: int = 64
-    shares: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(("floor", "probe", "draw"), 1.0))
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("floor", "probe", "draw", "picture"), 1.0)
+    )
     padding: Padding = "first"
     seed: int = 42
+    classes: Mapping[str, tuple[float, str | None]] = field(default_factory=dict)
 
     @property
     def lead(self) -> int:
@@ -72,9 +77,8 @@ class Scene:
 def scene_of(dataset: Dataset, shard: Shard, setting: Setting) -> Scene:
     steps = max((b.steps for b in setting.bindings), default=1)
     longest = max((h for h, _ in setting.widths.values()), default=1)
-    names = list(
-        dict.fromkeys([*(b.feature.name for b in setting.bindings), *([setting.action] if setting.action else [])])
-    )
+    recorded = (setting.action, *(label for _, label in setting.classes.values()))
+    names = list(dict.fromkeys([*(b.feature.name for b in setting.bindings), *(n for n in recorded if n)]))
     rows = read_rows(dataset, shard, names, max(steps - 1 + setting.lead, longest), longest)
     asked = frames_of(shard, setting.every, setting.lead)
     inputs = {b.spec.name: b.values(rows, asked, setting.padding) for b in setting.bindings}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parity.report.figures import ABSENT, number, show
+from parity.report.replay_classes import classes_of
 from parity.report.replay_view import Entry, Line, Replayed, Track, dimension_name, mapping, sequence
 
 MAX_COVERAGE = 64
@@ -141,10 +142,10 @@ Table = dict[str, Any]
 
 
 def details_of(t: Track, most: int) -> list[Table]:
-    """Return the folded tables of a track: form, smoothness, distribution, samples, recorded actions, dependence."""
+    """Return the folded tables of a track: form, smoothness, distribution, samples, recording, dependence, classes."""
     order = t.lines[:most]
     found = [_form(t, order), _smoothness(t, order), _distribution(t, order), _samples(t, order)]
-    found += [_recorded(t, order), _dependence(t, most)]
+    found += [_recorded(t, order), _dependence(t, most), classes_of(t)]
     return [table for table in found if table is not None]
 
 

@@ -1,9 +1,11 @@
-"""Was a history taken in another order: does the reference, shown it so, do what the candidate does?
+"""Was a history taken in another order, or a picture in another way: does the reference, shown it so, do the same?
 
 It only explains: the difference that it names the cause of is over a limit.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +14,13 @@ from parity.replay import kept
 from parity.replay.layouts import ORDERS
 from parity.replay.measure import Gates
 from parity.replay.model import Context, Judged, Played, State
+from parity.replay.pictures import SEEN
 from parity.replay.said import look_at, over_limits
 from parity.tensor import Array
 
 EXPLAINED = 0.98  # of the squared difference, so that a cause is named
 BETWEEN = "\x1f"
+PICTURE = "REPLAY085"
 
 
 class Layout:
@@ -54,19 +58,35 @@ class Layout:
         if explained[best] < EXPLAINED:
             return Judged(())
         feature, order = best.split(BETWEEN)
-        finding = Finding(
-            "REPLAY094",
+        evidence = {"explained": explained[best], "frames": int(state[f"order.{best}"][2])}
+        worst = look_at(context, place, np.flatnonzero(over_limits(context, place)).tolist())
+        return Judged((), (_named(feature, order, worst, evidence),))
+
+
+def _named(feature: str, order: str, worst: str, evidence: dict[str, Any]) -> Finding:
+    """Return what the candidate was shown otherwise: pictures, or a history."""
+    detail = "The reference, shown it so, does what the candidate does: this explains "
+    detail += f"{100 * evidence['explained']:.1f} % of the difference"
+    if order in SEEN:
+        return Finding(
+            PICTURE,
             "error",
-            f"the candidate takes {feature} in another order: {ORDERS[order]}",
+            f"the candidate sees {feature} {SEEN[order]}; {worst}",
             where=feature,
-            detail=f"The reference, shown it so, does what the candidate does: this explains "
-            f"{100 * explained[best]:.1f} % of the difference; "
-            f"{look_at(context, place, np.flatnonzero(over_limits(context, place)).tolist())}.",
-            evidence={"order": order, "explained": explained[best], "frames": int(state[f"order.{best}"][2])},
-            remedy="stack the history in the order of training: which comes first, and whether frame by frame or term "
-            "by term",
+            detail=f"{detail}.",
+            evidence={"way": order, **evidence},
+            remedy="hand the picture over as in training: order of the colours, up and left, range, which camera",
         )
-        return Judged((), (finding,))
+    return Finding(
+        "REPLAY094",
+        "error",
+        f"the candidate takes {feature} in another order: {ORDERS[order]}",
+        where=feature,
+        detail=f"{detail}; {worst}.",
+        evidence={"order": order, **evidence},
+        remedy="stack the history in the order of training: which comes first, and whether frame by frame or term "
+        "by term",
+    )
 
 
 def _explained(sums: Array) -> float:
