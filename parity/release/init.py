@@ -17,6 +17,7 @@ from parity.contract.join import join
 from parity.contract.recurrent import keeps_state, state_pairs, without_state
 from parity.contract.toml_text import toml_key, toml_string
 from parity.errors import ArtifactError, UsageError
+from parity.release.init_replay import datasets_apart, replay_part
 from parity.release.init_stats import stats_part
 from parity.release.sides import RUNNER_OF
 
@@ -47,14 +48,16 @@ def draft(artifacts: Sequence[Path], folder: Path = Path()) -> str:
     """Return a commented `parity.toml` that is to lie in ``folder``: paths in it are relative to that.
 
     The reference is the torch side (TorchScript, .pt2, a factory, a LeRobot folder, a trace), else the first artifact;
-    all others are candidates. A folder that is no LeRobot policy stands for the artifacts in it. What can be told from
+    all others are candidates. A folder that is no LeRobot policy stands for the artifacts in it, a dataset for what is
+    to be replayed. What can be told from
     the contracts is filled in; the rest stands there as comments.
 
     Raises:
         ArtifactError: one of the artifacts cannot be read.
         UsageError: nothing that can run is among them, or the same artifact is given twice.
     """
-    found = _state_kept([_found(a) for path in artifacts for a in _expand(path)])
+    policies, datasets = datasets_apart(artifacts)
+    found = _state_kept([_found(a) for path in policies for a in _expand(path)])
     if not found:
         raise UsageError(
             f"nothing that can run in {', '.join(map(str, artifacts)) or 'no artifact at all'}",
@@ -72,6 +75,7 @@ def draft(artifacts: Sequence[Path], folder: Path = Path()) -> str:
         _budgets(reference, candidates),
         _adapters(reference, candidates),
         stats_part([f.artifact for f in (reference, *candidates)], folder),
+        replay_part(datasets, folder),
         WAIVERS,
     ]
     text = "\n".join(parts)

@@ -226,3 +226,16 @@ def test_toml_strings_and_keys_are_read_as_written(text: str) -> None:
 def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(UsageError, match="no text"):
         toml_string("a\udcff")
+
+
+def test_a_dataset_among_the_artifacts_is_what_is_replayed(tmp_path: Path) -> None:
+    import lerobot_data
+    from models import mlp
+
+    for name in ("reference", "ort"):
+        mlp(tmp_path / f"{name}.onnx", doc=name)
+    lerobot_data.write_v2(tmp_path / "data", lerobot_data.episodes([5, 6]))
+    text = draft([tmp_path / "reference.onnx", tmp_path / "ort.onnx", tmp_path / "data"], tmp_path)
+    assert parse_config(tomllib.loads(text), "drafted").replay.dataset == "data"
+    without = draft([tmp_path / "reference.onnx", tmp_path / "ort.onnx"], tmp_path)
+    assert "# [replay]" in without
