@@ -16,12 +16,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from g1_policy import STEPS, WIDTH, Trained, export, script, train  # noqa: E402
-from parity.release.config import load_config  # noqa: E402
-from parity.release.facts import Facts  # noqa: E402
-from parity.release.prepare import prepare  # noqa: E402
-from parity.release.replay_report import replay_report  # noqa: E402
-from parity.release.replayed import load_replay  # noqa: E402
-from parity.release.replaying import replay_release  # noqa: E402
+from replay_release import replay  # noqa: E402
 
 pytestmark = pytest.mark.corpus
 After = Callable[[Any, Any], Any]
@@ -135,13 +130,7 @@ episodes = "30:40"
 n_action_steps = 8
 {fault.settings}"""
     )
-    config = load_config(toml)
-    prepared = prepare(config, folder, strict=False)
-    work = folder / "work"
-    work.mkdir(exist_ok=True)
-    told = replay_release(prepared, work)
-    facts = {s.name: Facts(s.name) for s in (prepared.reference, *prepared.candidates)}
-    return replay_report(prepared, config, facts, load_replay(work, told))
+    return replay(toml)[1]
 
 
 def _errors(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,12 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from parity.release.config import load_config
-from parity.release.facts import Facts
-from parity.release.prepare import prepare
-from parity.release.replay_report import replay_report
-from parity.release.replayed import load_replay
-from parity.release.replaying import replay_release
+from replay_release import replay as replay_of
 
 STATE, WRIST, STEPS, ACTIONS = 5, 3 * 5 * 5, 4, 3
 
@@ -70,11 +65,7 @@ def replayed(folder: Path, candidate: str, replay: str = "") -> dict[str, Any]:
         f'[[candidate]]\nname = "{candidate}"\npath = "{candidate}.onnx"\n{precision}'
         f'[replay]\ndataset = "data.npz"\n{replay}'
     )
-    prepared = prepare(load_config(toml), folder, strict=False)
-    (folder / "work").mkdir()
-    told = replay_release(prepared, folder / "work")
-    facts = {s.name: Facts(s.name) for s in (prepared.reference, *prepared.candidates)}
-    return replay_report(prepared, load_config(toml), facts, load_replay(folder / "work", told))
+    return replay_of(toml)[1]
 
 
 def codes(report: dict[str, Any], prefix: str) -> list[str]:

@@ -10,25 +10,7 @@ import numpy as np
 import pytest
 
 import replay_release as made
-from parity.release.config import load_config
-from parity.release.facts import Facts
-from parity.release.prepare import Prepared, prepare
-from parity.release.replay_report import replay_report
-from parity.release.replayed import load_replay
-from parity.release.replaying import STATES, replay_release
-
-
-def _prepared(toml: Path) -> Prepared:
-    return prepare(load_config(toml), toml.parent, strict=False)
-
-
-def _replayed(toml: Path, work: Path, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the replay told and the report."""
-    prepared = _prepared(toml)
-    work.mkdir(exist_ok=True)
-    told = replay_release(prepared, work, **options)
-    facts = {s.name: Facts(s.name) for s in (prepared.reference, *prepared.candidates)}
-    return told, replay_report(prepared, load_config(toml), facts, load_replay(work, told))
+from parity.release.replaying import STATES
 
 
 def _plain(report: dict[str, Any]) -> str:
@@ -47,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_right_candidate_passes_and_a_biased_one_does_not(tmp_path: Path) -> None:
     toml = made.write_release(tmp_path, {"right": None, "biased": _biased})
-    told, report = _replayed(toml, tmp_path / "work")
+    told, report = made.replay(toml, tmp_path / "work")
     assert told["frames"] == told["planned"] == 98
     verdicts = {c["name"]: c["verdict"] for c in report["candidates"]}
     assert verdicts == {"right": "PASS", "biased": "FAIL"}, report["reasons"]
@@ -56,15 +38,15 @@ def test_a_right_candidate_passes_and_a_biased_one_does_not(tmp_path: Path) -> N
 
 def test_any_number_of_processes_gives_the_same_bytes(tmp_path: Path) -> None:
     toml = made.write_release(tmp_path, {"right": None, "biased": _biased})
-    one = _replayed(toml, tmp_path / "one")[1]
-    two = _replayed(toml, tmp_path / "two", lanes=2)[1]
+    one = made.replay(toml, tmp_path / "one")[1]
+    two = made.replay(toml, tmp_path / "two", lanes=2)[1]
     assert (tmp_path / "one" / STATES).read_bytes() == (tmp_path / "two" / STATES).read_bytes()
     assert _plain(one) == _plain(two)
 
 
 def test_a_killed_replay_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toml, keep = made.write_release(tmp_path, {"right": None}), tmp_path / "out"
-    whole = _replayed(toml, tmp_path / "whole")[1]
+    whole = made.replay(toml, tmp_path / "whole")[1]
     from parity.replay import engine
 
     real, seen = engine.summarize, []
@@ -76,14 +58,14 @@ def test_a_killed_replay_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, mo
         return real(dataset, shard, *rest)
 
     monkeypatch.setattr(engine, "summarize", stops)
-    told, report = _replayed(toml, tmp_path / "cut", keep=keep)
+    told, report = made.replay(toml, tmp_path / "cut", keep=keep)
     assert told["frames"] < told["planned"]
     assert report["verdict"] == "NOT_JUDGED"
     left = sorted(p.name for p in next(keep.glob(".replay-*")).iterdir())
     assert len(left) == 3
     monkeypatch.setattr(engine, "summarize", lambda d, s, *rest: seen.append(s.index) or real(d, s, *rest))
     seen.clear()
-    told, again = _replayed(toml, tmp_path / "again", keep=keep)
+    told, again = made.replay(toml, tmp_path / "again", keep=keep)
     assert told["taken_over"] > 0
     assert not {0, 1, 2} & set(seen)
     assert (tmp_path / "again" / STATES).read_bytes() == (tmp_path / "whole" / STATES).read_bytes()
@@ -104,10 +86,10 @@ def test_what_was_kept_of_other_artifacts_is_not_taken_over(tmp_path: Path, monk
         return real(*given)
 
     monkeypatch.setattr(engine, "summarize", stops)
-    _replayed(toml, tmp_path / "cut", keep=keep)
+    made.replay(toml, tmp_path / "cut", keep=keep)
     monkeypatch.setattr(engine, "summarize", real)
     made.write_policy(tmp_path / "right.onnx", made.weights(seed=9))
-    told, report = _replayed(toml, tmp_path / "again", keep=keep)
+    told, report = made.replay(toml, tmp_path / "again", keep=keep)
     assert told["taken_over"] == 0
     assert report["verdict"] == "FAIL"
 
@@ -127,7 +109,7 @@ def test_a_damaged_shard_is_replayed_again(tmp_path: Path) -> None:
 
 def test_a_graph_for_one_observation_gives_what_batches_do(tmp_path: Path) -> None:
     toml = made.write_release(tmp_path, {"single": None}, batch=1)
-    told, report = _replayed(toml, tmp_path / "work")
+    told, report = made.replay(toml, tmp_path / "work")
     assert not told["failures"]
     assert report["verdict"] == "PASS", report["reasons"]
 
@@ -135,7 +117,7 @@ def test_a_graph_for_one_observation_gives_what_batches_do(tmp_path: Path) -> No
 def test_a_missing_output_and_another_shape_are_not_passed_over(tmp_path: Path) -> None:
     toml = made.write_release(tmp_path, {"short": None})
     made.write_policy(tmp_path / "short.onnx", made.weights(steps=2))
-    _, report = _replayed(toml, tmp_path / "work")
+    _, report = made.replay(toml, tmp_path / "work")
     assert report["verdict"] != "PASS"
     assert any("2 steps of 3 numbers" in r for r in report["reasons"])
 
@@ -145,14 +127,14 @@ def test_nan_of_the_candidate_fails(tmp_path: Path) -> None:
         given["b1"][5] = np.nan
         return given
 
-    _, report = _replayed(made.write_release(tmp_path, {"broken": broken}), tmp_path / "work")
+    _, report = made.replay(made.write_release(tmp_path, {"broken": broken}), tmp_path / "work")
     assert report["verdict"] == "FAIL"
 
 
 def test_the_same_file_twice_is_not_judged(tmp_path: Path) -> None:
     toml = made.write_release(tmp_path, {"copy": None})
     (tmp_path / "copy.onnx").write_bytes((tmp_path / "reference.onnx").read_bytes())
-    assert _replayed(toml, tmp_path / "work")[1]["verdict"] == "NOT_JUDGED"
+    assert made.replay(toml, tmp_path / "work")[1]["verdict"] == "NOT_JUDGED"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +150,6 @@ def test_the_same_file_twice_is_not_judged(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_replayed_is_not_judged_and_says_why(tmp_path: Path, replay: str, words: str) -> None:
     toml = made.write_release(tmp_path, {"right": None}, replay=replay)
-    _, report = _replayed(toml, tmp_path / "work")
+    _, report = made.replay(toml, tmp_path / "work")
     assert report["verdict"] == "NOT_JUDGED"
     assert words in " ".join(report["reasons"])

@@ -11,12 +11,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import replay_release as made
-from parity.release.config import load_config
-from parity.release.facts import Facts
-from parity.release.prepare import prepare
-from parity.release.replay_report import replay_report
-from parity.release.replayed import load_replay
-from parity.release.replaying import replay_release
 
 STEPS, WIDTH = 3, made.STATE // 3  # the input of the policy is a flat history of three observations of two numbers
 
@@ -39,12 +33,7 @@ def _report(folder: Path, order: np.ndarray | None) -> dict[str, Any]:
     np.savez(folder / "data.npz", obs=obs, episode_lengths=np.array([30, 25, 20]))
     if order is not None:
         _reordered(folder / "ort.onnx", order)
-    config = load_config(toml)
-    prepared = prepare(config, folder, strict=False)
-    (folder / "work").mkdir()
-    told = replay_release(prepared, folder / "work")
-    facts = {s.name: Facts(s.name) for s in (prepared.reference, *prepared.candidates)}
-    return replay_report(prepared, config, facts, load_replay(folder / "work", told))
+    return made.replay(toml)[1]
 
 
 INDEX = np.arange(STEPS * WIDTH).reshape(STEPS, WIDTH)

@@ -9,12 +9,6 @@ import numpy as np
 import pytest
 
 import replay_release as made
-from parity.release.config import load_config
-from parity.release.facts import Facts
-from parity.release.prepare import prepare
-from parity.release.replay_report import replay_report
-from parity.release.replayed import load_replay
-from parity.release.replaying import replay_release
 
 
 def _report(folder: Path, change: Any = None) -> dict[str, Any]:
@@ -30,12 +24,7 @@ def _report(folder: Path, change: Any = None) -> dict[str, Any]:
         '[release]\nname = "log"\n[reference]\npath = "reference.onnx"\n'
         '[[candidate]]\nname = "robot"\npath = "log.npz"\n[replay]\ndataset = "log.npz"\n'
     )
-    config = load_config(toml)
-    prepared = prepare(config, folder, strict=False)
-    (folder / "work").mkdir()
-    told = replay_release(prepared, folder / "work")
-    facts = {s.name: Facts(s.name) for s in (prepared.reference, *prepared.candidates)}
-    return replay_report(prepared, config, facts, load_replay(folder / "work", told))
+    return made.replay(toml)[1]
 
 
 def test_a_log_of_the_policy_itself_passes(tmp_path: Path) -> None:

@@ -11,12 +11,6 @@ import pytest
 from onnx import helper, numpy_helper
 
 import replay_release as made
-from parity.release.config import load_config
-from parity.release.facts import Facts
-from parity.release.prepare import prepare
-from parity.release.replay_report import replay_report
-from parity.release.replayed import load_replay
-from parity.release.replaying import replay_release
 
 
 def _sampler(path: Path, scale: float, producer: str) -> None:
@@ -40,11 +34,7 @@ def _report(folder: Path, reference: float, candidate: float, replay: str = "sam
     toml = made.write_release(folder, {"ort": None}, replay=replay, lengths=[16] * 14)
     _sampler(folder / "reference.onnx", reference, "trained")
     _sampler(folder / "ort.onnx", candidate, "exported")
-    prepared = prepare(load_config(toml), folder, strict=False)
-    (folder / "work").mkdir()
-    told = replay_release(prepared, folder / "work")
-    facts = {s.name: Facts(s.name) for s in (prepared.reference, *prepared.candidates)}
-    return replay_report(prepared, load_config(toml), facts, load_replay(folder / "work", told))
+    return made.replay(toml)[1]
 
 
 def test_a_right_sampler_passes_by_its_distribution(tmp_path: Path) -> None:

@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.release.config import load_config
-from parity.release.facts import Facts
-from parity.release.prepare import prepare
-from parity.release.replay_report import replay_report
-from parity.release.replayed import load_replay
-from parity.release.replaying import replay_release
-
 torch = pytest.importorskip("torch")
 from recurrent import OBS, LstmOutside, exported, lstm, scripted  # noqa: E402
+from replay_release import replay  # noqa: E402
 
 
 def _report(folder: Path, candidate: Path) -> dict[str, Any]:
@@ -41,12 +35,7 @@ dataset = "data.npz"
 """
     toml = folder / "parity.toml"
     toml.write_text(text)
-    prepared = prepare(load_config(toml), folder, strict=False)
-    work = folder / "work"
-    work.mkdir(exist_ok=True)
-    told = replay_release(prepared, work)
-    facts = {s.name: Facts(s.name) for s in (prepared.reference, *prepared.candidates)}
-    return replay_report(prepared, load_config(toml), facts, load_replay(work, told))
+    return replay(toml)[1]
 
 
 def _candidate(folder: Path, fault: str = "") -> Path:

@@ -10,6 +10,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from parity.release.config import load_config
+from parity.release.facts import Facts
+from parity.release.prepare import prepare
+from parity.release.replay_report import replay_report
+from parity.release.replayed import load_replay
+from parity.release.replaying import replay_release
+
 STATE, STEPS, ACTIONS = 6, 4, 3
 Weights = dict[str, np.ndarray]
 
@@ -93,3 +100,14 @@ def write_release(
     toml = folder / "parity.toml"
     toml.write_text(text + f'[replay]\ndataset = "data.npz"\n{replay}', encoding="utf-8")
     return toml
+
+
+def replay(toml: Path, work: Path | None = None, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Replay the release that ``toml`` describes; return what was told of it, and the report."""
+    config = load_config(toml)
+    prepared = prepare(config, toml.parent, strict=False)
+    work = work or toml.parent / "work"
+    work.mkdir(exist_ok=True)
+    told = replay_release(prepared, work, **options)
+    facts = {s.name: Facts(s.name) for s in (prepared.reference, *prepared.candidates)}
+    return told, replay_report(prepared, config, facts, load_replay(work, told))
