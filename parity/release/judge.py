@@ -267,5 +267,5 @@ def _verdict_of(
     if unjudged and not saying_nothing:
         reasons.append(f"{len(unjudged)} of {len(rows)} comparisons were not judged: {unjudged[0]['reason']}")
     if not rows and not any(m.get("candidate") == name for m in report.get("measures", ())):
-        return combine([*verdicts, Verdict.NOT_JUDGED]), [*reasons, "nothing was compared"]
+        return combine([*verdicts, Verdict.NOT_JUDGED]), reasons or ["nothing was compared"]
     return combine([*verdicts, Verdict.PASS]) if not verdicts else combine(verdicts), reasons

@@ -132,13 +132,17 @@ def _said_once(findings: Sequence[Finding], names: Sequence[str]) -> list[Findin
 def _problem(evidence: Evidence, name: str) -> tuple[str, str | None] | None:
     """Return why a candidate cannot be judged, with the remedy, None where it can."""
     told = evidence.told
+    again = "run it again: it goes on where it stopped"
     for side in ("reference", name):
         failure = told["failures"].get(side)
+        if failure is not None and failure["kind"] == "interrupted":
+            done = f"{told.get('frames', 0):,} of {told.get('planned', 0):,} frames had been replayed"
+            return f"interrupted by Ctrl-C; {done}", again
         if failure is not None:
             return f"{side} stopped: {failure['message']}", failure["remedy"]
     if told.get("frames", 0) < told.get("planned", 1):
         done = f"{told.get('frames', 0)} of {told.get('planned', 0)} frames were replayed"
-        return done, "run it again: it goes on where it stopped"
+        return done, again
     if not told.get("outputs"):
         return "the policy has no action output that could be replayed", "name it: [contract.outputs.action]"
     return None

@@ -56,6 +56,11 @@ def chosen_episodes(dataset: Dataset, text: str | None) -> Sequence[Episode]:
             raise UsageError(f"episodes {text!r} cannot be read", expected='such as "0:20", "5:", "3" or "0:5,8"')
         first = int(found[1] or 0)
         last = int(found[3]) if found[3] else (len(dataset.episodes) if found[2] else first + 1)
+        if max(first, last) > len(dataset.episodes):
+            raise UsageError(
+                f"episodes {text!r}: there are {len(dataset.episodes)} of them, 0 to {len(dataset.episodes) - 1}, in "
+                f"{dataset.path}"
+            )
         chosen += dataset.episodes[first:last]
     if not chosen:
         raise UsageError(f"episodes {text!r} choose none", expected=f"0 to {len(dataset.episodes) - 1}: {dataset.path}")

@@ -12,7 +12,7 @@ import pytest
 
 from parity.cli.commands import COMMANDS
 from parity.contract.adapter import Adapter
-from parity.release.config import parse_config
+from parity.release.config import ReplayTable, parse_config
 
 TEXT = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 CALLS = re.findall(r"(?:^    |`)parity ([a-z]+)((?: [^`\n|#]+)?)", TEXT, flags=re.MULTILINE)
@@ -32,8 +32,11 @@ def test_every_command_line_is_understood(name: str, rest: str) -> None:
 @pytest.mark.parametrize("text", TOML)
 def test_the_toml_is_understood(text: str) -> None:
     table = tomllib.loads(text)
-    for adapter in table["adapter"].values():
+    assert table
+    for adapter in table.get("adapter", {}).values():
         assert not Adapter.from_table(adapter).identity
+    if "replay" in table:
+        assert ReplayTable.model_validate(table["replay"]).dataset
     if "release" in table:
         assert len(parse_config(table, "README.md").candidate) == 2
 

@@ -158,7 +158,8 @@ def test_the_same_file_twice_is_not_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("replay", "words"),
     [
-        ('episodes = "9:12"', "choose none"),
+        ('episodes = "2:4"', "there are 3 of them"),
+        ('episodes = "2:2"', "choose none"),
         ('episodes = "x"', "cannot be read"),
         ('action = "acton"', "did you mean 'action'"),
         ('observations = {obs = "action"}', "is (3,) in each frame"),
