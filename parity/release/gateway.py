@@ -17,7 +17,7 @@ from parity.release.measure import Evidence, Measured, measure
 from parity.release.normalization import concerned, verdict_on
 from parity.release.plan import Entry, Plan
 from parity.release.prepare import Prepared, prepare
-from parity.release.replayed import UNJUDGED as REPLAY_UNJUDGED
+from parity.release.replay_findings import UNJUDGED as REPLAY_UNJUDGED
 from parity.release.replayed import load_replay
 from parity.release.saved import append_measured, load_evidence, measure_all, save_facts
 from parity.release.weights import UNJUDGED

@@ -30,7 +30,7 @@ from parity.runner.findings import session_findings
 from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
 
-NEVER_WAIVED = ("DIFF002", "DIFF003", "DIFF004", "DIFF005")
+NEVER_WAIVED = ("DIFF002", "DIFF003", "DIFF004", "DIFF005", "REPLAY095")
 FAULTS: Mapping[str, tuple[str, str]] = {
     "budget": ("DIFF001", "over budget"),
     "nan": ("DIFF002", "NaN"),

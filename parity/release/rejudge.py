@@ -21,8 +21,8 @@ from parity.release.normalization import UNJUDGED
 from parity.release.normalization import unjudged as statistics_unjudged
 from parity.release.physical import in_graph_numbers
 from parity.release.piped import check_units
+from parity.release.replay_findings import unjudged as replay_unjudged
 from parity.release.replayed import Asked, judge_replay, load_replay
-from parity.release.replayed import unjudged as replay_unjudged
 from parity.release.replaying import STATES
 from parity.release.weights import unjudged
 from parity.runner.composed import GRAPH

@@ -12,7 +12,7 @@ from parity.release.config import Config
 from parity.release.document import blank_report
 from parity.release.facts import Facts
 from parity.release.judge import conclude, misplaced, replay_verdicts
-from parity.release.precision import judged_class
+from parity.release.precision import judged_class, precision_findings
 from parity.release.prepare import Prepared
 from parity.release.replayed import Evidence
 from parity.release.shown import relative_to, shown
@@ -35,6 +35,8 @@ def replay_report(
         same = side.sha256 is not None and side.identity == reference.identity
         findings += gate.same_thing(same, side.name)
         findings += gate.policy_level(misplaced(config, side.name, "policy"), side.name)
+        told = (facts[side.name], classes[side.name], reference, facts["reference"])
+        findings += precision_findings(side, *told)
     report = blank_report(prepared, config, facts, classes, [], replayed.measures)
     planned = len(replayed.measures)
     report["release"]["scope"] = {"planned": planned, "selected": planned}

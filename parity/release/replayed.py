@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from parity.artifact import file_digest
 from parity.errors import UsageError
 from parity.finding import Finding
 from parity.release.config import ReplayTable
+from parity.release.replay_findings import not_covered, said_once, summed, unjudged
 from parity.release.replaying import STATES
 from parity.verdict import Verdict
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from parity.replay.model import Context, Judged, Row, State
     from parity.tensor import Range
 
-FAILED = "REPLAY092"
-UNJUDGED = "GATE016"
 LEFT_OUT = ("taken_over",)  # of what a replay tells: how it came about is no part of a report
 Owner = tuple[str, ...]  # candidate, output, measure
 
@@ -112,21 +111,9 @@ def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
             with threadpool_limits(1, "blas"):  # small products: threads cost more than they give
                 rows, said, exhibits = _judged(evidence, context)
             measures += rows
-            findings += [f if f.candidate else f.for_candidate(name) for f in (*said, *_covered(context))]
+            findings += [f if f.candidate else f.for_candidate(name) for f in (*said, *not_covered(context))]
             shown["candidates"][name][output] = exhibits
-    return Verdicts(measures, _said_once(findings, names), shown)
-
-
-def _said_once(findings: Sequence[Finding], names: Sequence[str]) -> list[Finding]:
-    """Return the findings; what is said alike of every candidate is about the reference or the data, and said once."""
-    bare = [f.for_candidate(None) for f in findings]
-    alike = [b for b in bare if len(names) > 1 and b.severity != "error" and bare.count(b) >= len(names)]
-    kept: list[Finding] = []
-    for finding, plain in zip(findings, bare, strict=True):
-        told = plain if plain in alike else finding
-        if told not in kept:
-            kept.append(told)
-    return kept
+    return Verdicts(measures, said_once(findings, names), shown)
 
 
 def _problem(evidence: Evidence, name: str) -> tuple[str, str | None] | None:
@@ -212,29 +199,7 @@ def _judged(evidence: Evidence, context: Context) -> tuple[list[dict[str, Any]],
         findings += found.findings
         if found.shown:
             shown[measure.name] = dict(found.shown)
-    return rows, [*findings, *_summed(rows, context)], shown
-
-
-def _covered(context: Context) -> Iterator[Finding]:
-    """Yield what is to be said of dimensions in which the reference barely moves."""
-    from parity.replay.limits import covered
-
-    moves = covered(context.limits, context.scale)
-    silent = [context.names[i] for i in np.flatnonzero(~moves)]
-    if not moves.any():
-        yield unjudged(context.candidate, f"no dimension of {context.output} moves by more than 4 limits")
-    elif silent:
-        named = ", ".join(silent[:8]) + (", …" if len(silent) > 8 else "")
-        yield Finding(
-            "GATE010",
-            "warning",
-            f"{context.output}: {len(silent)} of {len(moves)} dimensions are constant in the replayed episodes: not "
-            f"covered ({named}).",
-            where=context.output,
-            detail="They were compared, but a fault in them might not show: the reference barely moves there.",
-            evidence={"dimensions": [int(i) for i in np.flatnonzero(~moves)]},
-            remedy="replay episodes in which they move",
-        )
+    return rows, [*findings, *summed(rows, context)], shown
 
 
 def _asked(measure: Measure, evidence: Evidence, context: Context) -> Judged:
@@ -267,44 +232,3 @@ def _entry(measure: Measure, context: Context, row: Row) -> dict[str, Any]:
         "interval": None if row.interval is None else list(row.interval),
         "verdict": row.verdict if passed else Verdict.NOT_JUDGED.value,
     }
-
-
-def _measured_by(row: Mapping[str, Any]) -> str:
-    return str(row["id"]).split("/")[-2]
-
-
-def _summed(rows: Sequence[Mapping[str, Any]], context: Context) -> Iterator[Finding]:
-    """Yield one finding where rows fail, and one where rows could not be judged."""
-    failed = [r for r in rows if r["verdict"] == Verdict.FAIL]
-    open_rows = [r for r in rows if r["verdict"] == Verdict.NOT_JUDGED]
-    if failed:
-        worst = max((r for r in failed if _measured_by(r) == _measured_by(failed[0])), key=_severity)
-        yield Finding(
-            FAILED,
-            "error",
-            f"Replayed, {context.output} is not the reference's: {worst['reason'].rstrip('.')}.",
-            where=context.output,
-            evidence={"failed": [r["id"] for r in failed][:64], "of": len(rows)},
-            candidate=context.candidate,
-        )
-    if open_rows:
-        reason = open_rows[0]["reason"] or f"{open_rows[0]['name']} has no number"
-        yield unjudged(context.candidate, reason)
-
-
-def _severity(row: Mapping[str, Any]) -> float:
-    value, limit = row["value"], row["limit"]
-    if value is None or not np.isfinite(value):
-        return float("inf")
-    return float(abs(value) / limit) if limit else float("inf")
-
-
-def unjudged(candidate: str, why: str, remedy: str | None = None) -> Finding:
-    return Finding(
-        UNJUDGED,
-        "error",
-        f"Recorded data could not be judged: {why.rstrip('.')}.",
-        where="[replay]",
-        remedy=remedy or "mend what is named here and run again",
-        candidate=candidate,
-    )

@@ -127,8 +127,13 @@ def test_nan_of_the_candidate_fails(tmp_path: Path) -> None:
         given["b1"][5] = np.nan
         return given
 
-    _, report = made.replay(made.write_release(tmp_path, {"broken": broken}), tmp_path / "work")
+    waivers = "".join(
+        f'[[waiver]]\nfinding = "{code}"\nreason = "r"\nowner = "o"\nuntil = 2099-01-01\n'
+        for code in ("REPLAY092", "REPLAY095")
+    )
+    _, report = made.replay(made.write_release(tmp_path, {"broken": broken}, more=waivers), tmp_path / "work")
     assert report["verdict"] == "FAIL"
+    assert not [f for f in report["findings"] if f["code"] == "REPLAY095" and f["waived"]]
 
 
 def test_the_same_file_twice_is_not_judged(tmp_path: Path) -> None:
