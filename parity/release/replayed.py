@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parity.artifact import file_digest
+from parity.compare.one_thread import one_thread
 from parity.errors import UsageError
 from parity.finding import Finding
 from parity.release.config import ReplayTable
@@ -87,8 +88,6 @@ def load_replay(folder: Path, told: Mapping[str, Any] | None) -> Evidence | None
 
 def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
     """Return what stands for and against each candidate; ``evidence`` is None where no replay was made."""
-    from threadpoolctl import threadpool_limits
-
     names = list(asked.classes)
     if evidence is None or "problem" in evidence.told:
         told = {} if evidence is None else evidence.told
@@ -108,7 +107,7 @@ def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
         shown["candidates"][name] = {}
         for output in evidence.told["outputs"]:
             context = _context(evidence, asked, name, output)
-            with threadpool_limits(1, "blas"):  # small products: threads cost more than they give
+            with one_thread():
                 rows, said, exhibits = _judged(evidence, context)
             measures += rows
             findings += [f if f.candidate else f.for_candidate(name) for f in (*said, *not_covered(context))]

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parity.compare.one_thread import one_thread
 from parity.dataset.model import Dataset
 from parity.replay.measure import measures
 from parity.replay.model import State
@@ -96,10 +97,8 @@ def replay(
         ArtifactError: the dataset cannot be read.
         OutputError: a shard cannot be kept.
     """
-    from threadpoolctl import threadpool_limits
-
     run = _Run(dataset, setting, store, sum(len(p) for s in shards for p in s.parts), report)
-    with threadpool_limits(1, "blas"):  # small products: threads cost more than they give, and round by their number
+    with one_thread():
         waiting = [s for s in shards if not run.take_over(s)]
         if waiting:
             run.play(waiting, lanes)

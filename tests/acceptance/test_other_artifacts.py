@@ -51,13 +51,19 @@ def test_weights_of_no_actor_do_not_run(corpus: Path, capfd: pytest.CaptureFixtu
     assert "weights alone do not run" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("file", ["om/a3c_pong_v1.om", "lerobot_stats", "unsafe_pickle", "eval_logs"])
+@pytest.mark.parametrize("file", ["om/a3c_pong_v1.om", "lerobot_stats", "unsafe_pickle", "lerobot_info"])
 def test_what_is_no_policy_is_refused(corpus: Path, capfd: pytest.CaptureFixture[str], file: str) -> None:
     path = corpus / file
     if path.is_dir():
         path = sorted(p for p in path.rglob("*") if p.is_file())[0]
     assert main(["compare", str(path), str(path)]) == 2
     assert "what to do" in capfd.readouterr().err
+
+
+def test_a_log_without_episodes_says_nothing(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = str(corpus / "eval_logs" / "0828670a_analysis_results.json")
+    assert main(["compare", path, path]) == 3
+    assert "what to do" in capfd.readouterr().out
 
 
 def test_swapped_arguments_fail_just_as_well(corpus: Path) -> None:
