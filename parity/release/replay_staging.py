@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from parity.replay.shards import Shard
     from parity.replay.timing import Told
 
+LOOKED_AT = 8  # shards in which something of that is made, about
 SHARES = {"floor": 64, "probe": 64, "draw": 256, "picture": 12}  # on how many of the asked frames these are made, about
 
 
@@ -116,15 +117,17 @@ def staged_replay(
     stateful = any(p.keeps_state for p in players.values())
     every = 1 if stateful else asked.table.every or _asked_every(timings)
     frames = sum(e.length for e in episodes)
+    shards = shards_of(episodes, _aligned(timings, every), whole=stateful)
+    looked = max(1, len(shards) // LOOKED_AT)
     setting = replace(
         draft,
         timings=timings,
         every=every,
         widths=learned.widths,
         sampled=learned.sampled,
-        shares={n: min(1.0, wanted * every / frames) for n, wanted in SHARES.items()},
+        looked=looked,
+        shares={n: min(1.0, wanted * every * looked / frames) for n, wanted in SHARES.items()},
     )
-    shards = shards_of(episodes, _aligned(timings, every), whole=stateful)
     findings += timing_findings(prepared, driven, dataset.fps)
     if action is None and set(outputs) - set(classes):
         findings += (_no_actions(dataset, asked.table),)

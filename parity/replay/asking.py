@@ -10,11 +10,10 @@ import numpy as np
 
 from parity.replay.layouts import orders
 from parity.replay.model import Drawn, Layout, Probe, ProbeKind
-from parity.replay.noise import chosen
 from parity.replay.pictures import ways
 from parity.replay.player import Player
 from parity.replay.probing import probe_inputs
-from parity.replay.scene import Outputs, Scene, Setting, acted, noise_of, shaped, taken
+from parity.replay.scene import Outputs, Scene, Setting, acted, noise_of, picked_frames, shaped, taken
 from parity.tensor import Array
 
 HISTORIES = 4  # observations of a shard that are asked again after another one, at most
@@ -47,7 +46,7 @@ class Question:
 
 def probes_of(reference: Player, scene: Scene, setting: Setting) -> list[tuple[Question, Outputs]]:
     """Return the changed observations, and what the reference does on them."""
-    picked = chosen(scene.asked.row, setting.shares["probe"], setting.seed, "probe")
+    picked = picked_frames(scene, setting, "probe")
     if len(picked) < 2 or "reference" in setting.sampled or not asked_anew(reference):
         return []
     inputs = taken(scene.inputs, picked)
@@ -64,7 +63,7 @@ def probes_of(reference: Player, scene: Scene, setting: Setting) -> list[tuple[Q
 
 def layouts_of(reference: Player, scene: Scene, setting: Setting) -> dict[str, tuple[Layout, ...]]:
     """Return what the reference does with histories in other orders, and pictures shown otherwise, by output."""
-    picked = chosen(scene.asked.row, setting.shares["probe"], setting.seed, "probe")
+    picked = picked_frames(scene, setting, "probe")
     found: dict[str, tuple[Layout, ...]] = dict.fromkeys(setting.outputs, ())
     if not len(picked) or "reference" in setting.sampled or not asked_anew(reference):
         return found
@@ -83,7 +82,7 @@ def layouts_of(reference: Player, scene: Scene, setting: Setting) -> dict[str, t
 
 def _pictures(reference: Player, scene: Scene, setting: Setting) -> dict[str, tuple[Layout, ...]]:
     """Return what the reference does with cameras' pictures as a candidate may have been shown them, by output."""
-    picked = chosen(scene.asked.row, setting.shares["picture"], setting.seed, "picture")
+    picked = picked_frames(scene, setting, "picture")
     found: dict[str, tuple[Layout, ...]] = dict.fromkeys(setting.outputs, ())
     cameras = [b.spec.name for b in setting.bindings if b.picture]
     if not cameras or not len(picked):
@@ -123,7 +122,7 @@ def _drawn(reference: Player, player: Player, scene: Scene, setting: Setting) ->
 
     The two sides' draws are independent of each other: what is compared are distributions.
     """
-    picked = chosen(scene.asked.row, setting.shares["draw"], setting.seed, "draw")
+    picked = picked_frames(scene, setting, "draw")
     if not len(picked):
         return {}
     inputs, rows = taken(scene.inputs, picked), scene.asked.row[picked]

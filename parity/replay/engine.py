@@ -24,6 +24,7 @@ from parity.replay.shards import Shard
 from parity.replay.store import Done, States, Store
 from parity.runner.base import Failure
 
+AT_ONCE = 8  # sides that are loaded together
 SCALE = "scale"  # the state that limits are derived from, beside those of the measures
 Report = Callable[[str, int, int], None]  # what, frames done, frames in all
 
@@ -109,11 +110,15 @@ def open_sides(exits: ExitStack, sides: Sequence[Playable], work: Path) -> tuple
     """Return the players of one lane, each in its own process until ``exits`` closes, and who could not be opened."""
     players: dict[str, Player] = {}
     failures: dict[str, Failure] = {}
-    for side in sides:
-        try:
-            players[side.name] = exits.enter_context(opened(side, work / side.name))
-        except PlayFailed as e:
-            failures[side.name] = e.failure
+    lives = [(side, opened(side, work / side.name)) for side in sides]
+    with ThreadPoolExecutor(max_workers=min(AT_ONCE, max(len(sides), 1))) as pool:
+        opening = [(side, live, pool.submit(live.__enter__)) for side, live in lives]
+        for side, live, job in opening:
+            try:
+                players[side.name] = job.result()
+                exits.push(live)
+            except PlayFailed as e:
+                failures[side.name] = e.failure
     return players, failures
 
 

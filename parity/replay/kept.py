@@ -5,6 +5,7 @@ States are flat: ``under("pair", {...})`` puts a name before each array's, ``of(
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -141,14 +142,21 @@ class Compared:
     same: bool
 
 
-_last: list[tuple[Played, Compared]] = []  # measures look at one shard one after the other
+class _Last(threading.local):
+    """The shard that measures look at in this thread, one after the other: shards of other threads are not theirs."""
+
+    found: tuple[Played, Compared] | None = None
+
+
+_last = _Last()
 
 
 def compared(played: Played) -> Compared:
     """Return a shard's errors, computed once for all measures that ask one after the other."""
-    if not (_last and _last[0][0] is played):
+    found = _last.found
+    if found is None or found[0] is not played:
         e = played.executed
         sent, chunk = apart(e.reference, e.candidate), apart(played.reference, played.candidate)
         same = rounds(sent, e.reference) and rounds(chunk, played.reference)
-        _last[:] = [(played, Compared(sent, chunk, worst(sent, e.at), worst(chunk, played.at), same))]
-    return _last[0][1]
+        found = _last.found = (played, Compared(sent, chunk, worst(sent, e.at), worst(chunk, played.at), same))
+    return found[1]

@@ -13,10 +13,9 @@ from parity.replay.asking import asked_again, asked_anew, layouts_of, probes_of
 from parity.replay.binding import Binding
 from parity.replay.execution import both_executed
 from parity.replay.model import Drawn, Frames, Played, State
-from parity.replay.noise import chosen
 from parity.replay.player import Player, PlayFailed
 from parity.replay.scale import measured_floor
-from parity.replay.scene import Outputs, Scene, Setting, acted, scene_of, taken
+from parity.replay.scene import Outputs, Scene, Setting, acted, picked_frames, scene_of, taken
 from parity.replay.shards import Shard, frames_of
 from parity.replay.windows import following, windows
 from parity.runner.base import Failure
@@ -42,7 +41,7 @@ def play(dataset: Dataset, shard: Shard, setting: Setting, players: Mapping[str,
     scene = scene_of(dataset, shard, setting)
     lengths = _runs(scene.asked, setting.every)
     reference = acted(players["reference"], scene.inputs, lengths, setting)
-    picked = chosen(scene.asked.row, setting.shares["floor"], setting.seed, "floor")
+    picked = picked_frames(scene, setting, "floor")
     floors: State = {}
     if len(picked) and "reference" not in setting.sampled and asked_anew(players["reference"]):
         base = {n: a[picked] for n, a in reference.items()}

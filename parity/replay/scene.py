@@ -10,7 +10,7 @@ import numpy as np
 from parity.dataset.model import Dataset
 from parity.replay.binding import Binding
 from parity.replay.model import Frames, Timing
-from parity.replay.noise import noise_for
+from parity.replay.noise import chosen, noise_for
 from parity.replay.player import Player, PlayFailed
 from parity.replay.shards import Shard, frames_of
 from parity.replay.windows import Padding, Rows, read_rows
@@ -34,7 +34,9 @@ class Setting:
         widths: steps ``H`` and dimensions ``D`` of each output as it is compared, by name.
         sampled: sides whose noise cannot be injected, or whose answers differ from time to time.
         samples: draws for each of the chosen observations, where a side is sampled.
-        shares: of the asked frames on which floors, probes and draws are made, by what is done.
+        looked: in every so many shards, floors, probes and draws are made: on many frames at once, as a few at a time
+            cost as much.
+        shares: of the asked frames of these shards on which they are made, by what is done.
         padding: of observations before the start of an episode.
         seed: of noise and of which frames are chosen.
         classes: outputs that are a class, by name: from which number on it is class 1, and the feature that holds
@@ -50,6 +52,7 @@ class Setting:
     widths: Mapping[str, tuple[int, int]]
     sampled: frozenset[str] = frozenset()
     samples: int = 64
+    looked: int = 1
     shares: Mapping[str, float] = field(
         default_factory=lambda: dict.fromkeys(("floor", "probe", "draw", "picture"), 1.0)
     )
@@ -123,6 +126,13 @@ def shaped(given: Mapping[str, Array], name: str, wanted: tuple[int, int] | None
             )
         )
     return array
+
+
+def picked_frames(scene: Scene, setting: Setting, what: str) -> Array:
+    """Return the positions of the asked frames on which something is made; none in most shards of many."""
+    if scene.shard.index % setting.looked != setting.looked // 2:
+        return np.zeros(0, np.int64)
+    return chosen(scene.asked.row, setting.shares[what], setting.seed, what)
 
 
 def taken(inputs: Mapping[str, Array], picked: Array) -> Outputs:

@@ -23,9 +23,9 @@ from parity.dataset.registry import open_dataset
 
 HERE = Path(__file__).resolve().parent
 WIDTH, STEPS, BATCH = 26, 16, 256
-SIZES = {"an MLP of 0.7 million weights": 512, "an MLP of 9 million weights": 2048}
-ROUNDS = 3
-ALONE = 1500  # frames of the loop that goes one by one; its time is scaled to all
+SIZES = {"0.7 million weights": 512, "9 million weights": 2048, "35 million weights": 4096}
+ROUNDS = 2
+ALONE = 500  # frames of the loop that goes one by one; its time is scaled to all
 
 
 def measure() -> list[dict[str, str]]:
