@@ -12,6 +12,7 @@ from parity.verdict import Verdict
 
 if TYPE_CHECKING:
     from parity.replay.model import Context
+    from parity.tensor import Array
 
 FAILED = "REPLAY092"
 NOT_A_NUMBER = "REPLAY095"  # never waived
@@ -31,11 +32,12 @@ def said_once(findings: Sequence[Finding], names: Sequence[str]) -> list[Finding
     return kept
 
 
-def not_covered(context: Context) -> Iterator[Finding]:
-    """Yield what is to be said of dimensions in which the reference barely moves."""
-    from parity.replay.limits import covered
+def not_covered(context: Context, moved: Array) -> Iterator[Finding]:
+    """Yield what is to be said of dimensions in which the reference barely moves from frame to frame, ``(D,)``."""
+    from parity.replay.limits import IN_UNITS, covered
 
-    moves = covered(context.limits, context.scale)
+    budgets = [v for k, v in context.budget.items() if k in IN_UNITS and isinstance(v, int | float)]
+    moves = covered(np.minimum(context.limits, min(budgets, default=np.inf)), moved)
     silent = [context.names[i] for i in np.flatnonzero(~moves)]
     if not moves.any():
         yield unjudged(context.candidate, f"no dimension of {context.output} moves by more than 4 limits")

@@ -88,6 +88,9 @@ def load_replay(folder: Path, told: Mapping[str, Any] | None) -> Evidence | None
 
 def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
     """Return what stands for and against each candidate; ``evidence`` is None where no replay was made."""
+    from parity.replay.engine import SCALE
+    from parity.replay.scale import moved
+
     names = list(asked.classes)
     if evidence is None or "problem" in evidence.told:
         told = {} if evidence is None else evidence.told
@@ -107,10 +110,13 @@ def judge_replay(evidence: Evidence | None, asked: Asked) -> Verdicts:
         shown["candidates"][name] = {}
         for output in evidence.told["outputs"]:
             context = _context(evidence, asked, name, output)
+            state = evidence.states[name, output, SCALE]
             with one_thread():
                 rows, said, exhibits = _judged(evidence, context)
             measures += rows
-            findings += [f if f.candidate else f.for_candidate(name) for f in (*said, *not_covered(context))]
+            findings += [
+                f if f.candidate else f.for_candidate(name) for f in (*said, *not_covered(context, moved(state)))
+            ]
             shown["candidates"][name][output] = exhibits
     return Verdicts(measures, said_once(findings, names), shown)
 

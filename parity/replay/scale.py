@@ -17,6 +17,9 @@ VARIANTS: tuple[Variant, ...] = ("float64", "no_optimization", "one_thread")
 def scale_of(reference: Array, floor: Array | None = None) -> State:
     """Return the extremes of the reference's finite actions ``(N, H, D)`` and the largest floor, each ``(D,)``.
 
+    ``step_low`` and ``step_high`` are the extremes of each step of the chunk, ``(H, D)``: a chunk that is the same in
+    all frames moves along its steps, and depends on nothing.
+
     ``floor`` is |variant - base| on some frames, ``(M, H, D)``; the state holds NaN where none was measured.
     """
     width = reference.shape[-1]
@@ -24,10 +27,19 @@ def scale_of(reference: Array, floor: Array | None = None) -> State:
     finite = np.isfinite(flat)
     low = np.where(finite, flat, np.inf).min(axis=0, initial=np.inf)
     high = np.where(finite, flat, -np.inf).max(axis=0, initial=-np.inf)
+    step_low = np.where(np.isfinite(reference), reference, np.inf).min(axis=0, initial=np.inf)
+    step_high = np.where(np.isfinite(reference), reference, -np.inf).max(axis=0, initial=-np.inf)
     waver = np.full(width, np.nan)
     if floor is not None and floor.size:
         waver = np.nanmax(np.where(np.isfinite(floor), floor, 0.0).reshape(-1, width), axis=0)
-    return {"low": low, "high": high, "floor": waver, "frames": np.array([len(reference)])}
+    steps = {"step_low": step_low, "step_high": step_high}
+    return {"low": low, "high": high, **steps, "floor": waver, "frames": np.array([len(reference)])}
+
+
+def moved(state: State) -> Array:
+    """Return how far the reference moves from frame to frame, at the step of the chunk where that is most, ``(D,)``."""
+    apart = state["step_high"] - state["step_low"]
+    return np.asarray(np.where(np.isfinite(apart), apart, 0.0).max(axis=0, initial=0.0))
 
 
 def merge_scales(states: Sequence[State]) -> State:
@@ -35,6 +47,8 @@ def merge_scales(states: Sequence[State]) -> State:
     return {
         "low": np.min([s["low"] for s in states], axis=0),
         "high": np.max([s["high"] for s in states], axis=0),
+        "step_low": np.min([s["step_low"] for s in states], axis=0),
+        "step_high": np.max([s["step_high"] for s in states], axis=0),
         "floor": np.fmax.reduce([s["floor"] for s in states], axis=0),
         "frames": np.sum([s["frames"] for s in states], axis=0),
     }

@@ -158,3 +158,18 @@ def test_what_cannot_be_replayed_is_not_judged_and_says_why(tmp_path: Path, repl
     _, report = made.replay(toml, tmp_path / "work")
     assert report["verdict"] == "NOT_JUDGED"
     assert words in " ".join(report["reasons"])
+
+
+@pytest.mark.parametrize("frames", [1, 40])
+def test_an_observation_that_never_changes_says_nothing(tmp_path: Path, frames: int) -> None:
+    toml = made.write_release(tmp_path, {"right": None})
+    same = np.ones((frames, made.STATE), np.float32)
+    np.savez(tmp_path / "data.npz", obs=same, action=np.ones((frames, made.ACTIONS), np.float32))
+    _, report = made.replay(toml, tmp_path / "work")
+    assert report["verdict"] == "NOT_JUDGED", report["reasons"]
+
+
+def test_a_budget_that_limits_nothing_says_nothing(tmp_path: Path) -> None:
+    budget = '[budgets.right.action]\nrmse = 1e9\nunits = "rad"'
+    _, report = made.replay(made.write_release(tmp_path, {"right": None}, more=budget), tmp_path / "work")
+    assert report["verdict"] == "NOT_JUDGED", report["reasons"]
