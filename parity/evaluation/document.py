@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import platform
-import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from parity.evaluation.against import Comparison, Terms
 from parity.evaluation.model import EvaluationLog
 from parity.finding import by_severity
+from parity.software import software
 
 LIBRARIES = ("numpy", "scipy", "pyarrow")
 
@@ -44,7 +42,7 @@ def document(
             "name": name,
             "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "seed": terms.seed,
-            "environment": environment(),
+            "environment": software(LIBRARIES),
             "scope": {"planned": count, "selected": count},
         },
         "artifacts": [
@@ -86,20 +84,3 @@ def _evaluation(
 
 def _log(log: EvaluationLog) -> dict[str, Any]:
     return {k: v for k, v in log.as_json().items() if k != "findings"}
-
-
-def environment() -> dict[str, Any]:
-    """Return what computed the comparison."""
-    libraries = {}
-    for name in LIBRARIES:
-        try:
-            libraries[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "parity": version("policy-parity"),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "implementation": sys.implementation.name,
-        "libraries": libraries,
-    }

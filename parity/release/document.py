@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import platform
-import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from parity.release.config import Config
 from parity.release.facts import Facts
 from parity.release.measure import Measured
 from parity.release.prepare import Prepared
+from parity.software import software
 
 SCHEMA = 1
 LEFT_OUT = ("environment", "stats", "replay")  # of a side's facts: told in places of their own
@@ -74,17 +72,4 @@ def blank_report(
 
 def environment(facts: Mapping[str, Facts]) -> dict[str, Any]:
     """Return what ran the release: interpreter, platform, libraries here, and what each worker said of itself."""
-    libraries = {}
-    for name in LIBRARIES:
-        try:
-            libraries[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "parity": version("policy-parity"),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "implementation": sys.implementation.name,
-        "libraries": libraries,
-        "sides": {name: dict(f.environment) for name, f in facts.items()},
-    }
+    return {**software(LIBRARIES), "sides": {name: dict(f.environment) for name, f in facts.items()}}
