@@ -33,7 +33,7 @@ def replay_release(
     ``keep`` is where shards that are done are kept, so that a run that is killed can go on; None keeps none.
     """
     from parity.replay.engine import open_sides, replay
-    from parity.replay.store import Store, fingerprint, remove_others, save_states
+    from parity.replay.store import Store, fingerprint, kept, remove_others, save_states
 
     try:
         dataset, episodes = opened_dataset(prepared.replaying)
@@ -41,8 +41,10 @@ def replay_release(
         return {"problem": e.message, "remedy": e.remedy}
     sides = [playable(prepared, s) for s in (prepared.reference, *prepared.candidates) if s.problem is None]
     failures = {s.name: s.problem for s in (prepared.reference, *prepared.candidates) if s.problem is not None}
+    # What goes on after a stop draws other noise than before it, and each lane its own: else draws would be repeated.
+    seeds = [f"{prepared.replaying.seed}/{i}/{0 if keep is None else kept(keep)}" for i in range(max(lanes, 1))]
     with ExitStack() as exits:
-        players, lost = open_sides(exits, sides, folder / "lane-0")
+        players, lost = open_sides(exits, sides, folder / "lane-0", seeds[0])
         failures |= lost
         if "reference" in failures or len(players) < 2:
             return _told(prepared, None, None, failures)
@@ -55,7 +57,8 @@ def replay_release(
             return _told(prepared, staged, None, failures)
         able = [s for s in sides if s.name not in failures]
         lane = {n: p for n, p in players.items() if n not in failures}
-        others = [open_sides(exits, able, folder / f"lane-{i}") for i in range(1, min(lanes, len(staged.shards)))]
+        more = range(1, min(lanes, len(staged.shards)))
+        others = [open_sides(exits, able, folder / f"lane-{i}", seeds[i]) for i in more]
         digest = fingerprint(_depends_on(prepared, staged, [s.name for s in able]))
         store = None if keep is None else Store(keep, digest)
         if keep is not None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from zlib import crc32
 
 from parity.compare.one_thread import one_thread
 from parity.dataset.model import Dataset
@@ -106,8 +107,14 @@ def replay(
         return run.result()
 
 
-def open_sides(exits: ExitStack, sides: Sequence[Playable], work: Path) -> tuple[dict[str, Player], dict[str, Failure]]:
-    """Return the players of one lane, each in its own process until ``exits`` closes, and who could not be opened."""
+def open_sides(
+    exits: ExitStack, sides: Sequence[Playable], work: Path, seed: str = "0"
+) -> tuple[dict[str, Player], dict[str, Failure]]:
+    """Return the players of one lane, each in its own process until ``exits`` closes, and who could not be opened.
+
+    What a side draws itself follows from ``seed`` and its name, so that a replay says the same when it is done again.
+    """
+    sides = [replace(s, spec=replace(s.spec, seed=crc32(f"{seed}/{s.name}".encode()) >> 1)) for s in sides]
     players: dict[str, Player] = {}
     failures: dict[str, Failure] = {}
     lives = [(side, opened(side, work / side.name)) for side in sides]

@@ -95,6 +95,11 @@ def remove_others(parent: Path, digest: str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def kept(parent: Path) -> int:
+    """Return how many shards replays that were killed have left in the folder."""
+    return sum(1 for _ in parent.glob(".replay-*/*.npz"))
+
+
 def save_states(path: Path, states: Mapping[tuple[str, ...], State]) -> None:
     """Write merged states to ``path``."""
     with path.open("wb") as file:

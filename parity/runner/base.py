@@ -31,7 +31,8 @@ class RunnerSpec:
 
     ``path`` is a file, a folder, or ``package.module:factory``. ``python`` is another interpreter. ``options`` are the
     runner's own (``provider``, ``device``, session options). ``inputs`` are known input specs, for runtimes that
-    cannot tell names or shapes themselves (TorchScript). Times are seconds, memory bytes.
+    cannot tell names or shapes themselves (TorchScript). Times are seconds, memory bytes. ``seed`` is of the noise that
+    the policy draws itself, where its runtime can be told; 0 to 2**31 - 1.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RunnerSpec:
     outputs: tuple[TensorSpec, ...] = ()
     timeout_s: float = 120.0
     memory_limit: int | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

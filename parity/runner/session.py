@@ -236,6 +236,7 @@ def _described(spec: RunnerSpec) -> dict[str, Any]:
         "inputs": plain(spec.inputs),
         "outputs": plain(spec.outputs),
         "memory_limit": spec.memory_limit,
+        "seed": spec.seed,
     }
     import json
 

@@ -67,3 +67,15 @@ def test_parity_run_judges_a_sampler_by_its_draws(tmp_path: Path, scale: float, 
     assert report["comparisons"] == []
     assert with_code(report, "GATE017")
     assert not with_code(report, "GATE005")
+
+
+def test_what_is_drawn_is_the_same_again(tmp_path: Path) -> None:
+    first, second = (_report(tmp_path / name, 0.1, 0.1) for name in ("first", "second"))
+    assert first["measures"]
+    assert first["measures"] == second["measures"]
+
+
+def test_sides_draw_different_noise(tmp_path: Path) -> None:
+    report = _report(tmp_path, 0.1, 0.1)
+    worst = [m["value"] for m in report["measures"] if "/distribution/" in m["id"] or "/samples/" in m["id"]]
+    assert any(worst), "two equal files would have drawn the same"

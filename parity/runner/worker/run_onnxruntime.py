@@ -232,6 +232,8 @@ def open_policy(request: dict[str, Any]) -> Any:
     if provider not in available:
         text = "asked for {}, but this onnxruntime {} has only {}"
         raise Refused("absent", text.format(provider, ort.__version__, ", ".join(available)))
+    if request.get("seed") is not None:
+        ort.set_seed(request["seed"])  # of RandomNormal and its like; without it they are seeded by the clock
     policy = OnnxPolicy(request)
     return keep_state(policy, policy.info(), request["options"].get("state"))
 
