@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from parity.replay.shards import Shard
     from parity.replay.timing import Told
 
-LOOKED_AT = 8  # shards in which something of that is made, about
+LOOKED_AT = 4  # shards in which something of that is made, about
 SHARES = {"floor": 64, "probe": 64, "draw": 256, "picture": 12}  # on how many of the asked frames these are made, about
 
 

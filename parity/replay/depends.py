@@ -124,14 +124,14 @@ def _sure(larger: list[Moments], smaller: list[Moments], level: float) -> Array:
     Source: B. L. Welch, "The generalization of 'Student's' problem when several different population variances are
     involved", Biometrika 34 (1947).
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     gap = sum(m[0] for m in larger) - sum(m[0] for m in smaller)
     parts = [m[1] / m[2] for m in (*larger, *smaller)]
     total = sum(parts)
     with np.errstate(invalid="ignore", divide="ignore"):
         freedom = total**2 / sum(p * p / (m[2] - 1) for p, m in zip(parts, (*larger, *smaller), strict=True))
-        chance = t.sf(gap / np.sqrt(total), np.where(np.isfinite(freedom), freedom, 1.0))
+        chance = stdtr(np.where(np.isfinite(freedom), freedom, 1.0), -gap / np.sqrt(total))
     certain: Array = np.where(total == 0, gap > 0, chance < level)
     return certain
 

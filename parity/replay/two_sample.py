@@ -125,9 +125,9 @@ def _interval(values: Array, side: Array) -> tuple[Array, Array]:
 
 
 def _student(freedom: int) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf(0.995, freedom))
+    return float(stdtrit(freedom, 0.995))
 
 
 def _sides(samples: int) -> Array:

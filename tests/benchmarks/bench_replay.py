@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ from parity.dataset.registry import open_dataset
 
 HERE = Path(__file__).resolve().parent
 WIDTH, STEPS, BATCH = 26, 16, 256
-SIZES = {"0.7 million weights": 512, "9 million weights": 2048, "35 million weights": 4096}
+MLPS = {
+    "MLP, 0.7 million weights": 512,
+    "MLP, 9 million weights": 2048,
+    "MLP, 35 million weights": 4096,
+}
+TRANSFORMERS = {"transformer, 3 million weights": 256, "transformer, 13 million weights": 512}
 ROUNDS = 2
 ALONE = 500  # frames of the loop that goes one by one; its time is scaled to all
 
@@ -37,14 +43,14 @@ def _times() -> list[dict[str, str]]:
     if not REAL.is_dir():
         return [{"what": "no corpus: nothing was timed"}]
     rows = []
-    for name, hidden in SIZES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            rows += _side_by_side(Path(folder), name, hidden)
+    for names, write in ((MLPS, write_mlp), (TRANSFORMERS, write_transformer)):
+        for name, hidden in names.items():
+            with tempfile.TemporaryDirectory() as folder:
+                rows += _side_by_side(Path(folder), name, release(Path(folder), REAL, WIDTH, hidden, write))
     return rows
 
 
-def _side_by_side(folder: Path, name: str, hidden: int) -> list[dict[str, str]]:
-    toml = release(folder, REAL, WIDTH, hidden)
+def _side_by_side(folder: Path, name: str, toml: Path) -> list[dict[str, str]]:
     frames = np.concatenate([b.columns["observation.state"] for b in open_dataset(REAL).blocks(["observation.state"])])
     sessions = [_session(folder / f"{side}.onnx") for side in ("reference", "ort")]
     bare, parity = [], []
@@ -86,10 +92,10 @@ def _timed(sessions: list[onnxruntime.InferenceSession], frames: np.ndarray, bat
     return time.perf_counter() - begin
 
 
-def release(folder: Path, dataset: Path, width: int, hidden: int) -> Path:
+def release(folder: Path, dataset: Path, width: int, hidden: int, write: Callable[..., None] | None = None) -> Path:
     """Write a reference, a candidate of other bytes, and a `parity.toml` that replays every frame; return that."""
     for side in ("reference", "ort"):
-        write_mlp(folder / f"{side}.onnx", width, hidden, side)
+        (write or write_mlp)(folder / f"{side}.onnx", width, hidden, side)
     toml = folder / "parity.toml"
     toml.write_text(
         f"""[release]
@@ -126,6 +132,34 @@ def write_mlp(path: Path, width: int, hidden: int, producer: str, name: str = "o
     graph = helper.make_graph(nodes, "policy", [given], [out], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name=producer)
     model.ir_version = 8
+    onnx.save(model, path)
+
+
+def write_transformer(path: Path, width: int, hidden: int, producer: str) -> None:
+    """Write a transformer of four layers over the state and 16 queries, as ACT's decoder is, that gives 16 actions."""
+    import torch
+
+    class Policy(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.into = torch.nn.Linear(width, hidden)
+            self.queries = torch.nn.Parameter(torch.randn(STEPS, hidden))
+            layer = torch.nn.TransformerEncoderLayer(hidden, 8, 4 * hidden, 0.0, batch_first=True, norm_first=True)
+            self.body = torch.nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+            self.out = torch.nn.Linear(hidden, width)
+
+        def forward(self, state: torch.Tensor) -> torch.Tensor:
+            token = self.into(state)[:, None]
+            return self.out(self.body(torch.cat([token, self.queries[None] + token], 1))[:, 1:])
+
+    torch.manual_seed(0)
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator cannot be exported
+    names = {"input_names": ["observation.state"], "output_names": ["action"]}
+    axes = {n: {0: "batch"} for n in ("observation.state", "action")}
+    example = (torch.zeros(2, width),)
+    torch.onnx.export(Policy().eval(), example, str(path), dynamic_axes=axes, opset_version=17, dynamo=False, **names)
+    model = onnx.load(path)
+    model.producer_name = producer
     onnx.save(model, path)
 
 

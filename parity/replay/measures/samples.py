@@ -118,10 +118,10 @@ def needed(ratio: float, dimensions: int) -> int:
 
     The logarithm of a ratio of two variances with n degrees of freedom each is about normal with variance 4 / n.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    threshold = norm.ppf(1 - OF_SAMPLES / 3 / 2 / (dimensions + 1))
-    return ceil(4 * (float(threshold + norm.ppf(0.95)) / log(ratio)) ** 2)
+    threshold = ndtri(1 - OF_SAMPLES / 3 / 2 / (dimensions + 1))
+    return ceil(4 * (float(threshold + ndtri(0.95)) / log(ratio)) ** 2)
 
 
 def _tested(state: State, context: Context) -> Result:

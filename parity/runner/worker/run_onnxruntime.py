@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parity.runner.worker.double_graph import in_double
+    from parity.runner.worker.double_graph import in_double, put_back
     from parity.runner.worker.kept_state import keep_state
     from parity.runner.worker.protocol import Call, Policy, Refused, alone, cast, digest, pick, serve
 else:
-    from double_graph import in_double
+    from double_graph import in_double, put_back
     from kept_state import keep_state
     from protocol import Policy, Refused, alone, cast, digest, pick, serve
 
@@ -62,7 +62,9 @@ class OnnxPolicy(Policy):
         external = [self.path.parent / n for n in self.request.get("external", [])]
         return sha if not external else digest(self.path.parent, [self.path, *external], folder=False)
 
-    def _session(self, data: bytes, threads: int = 0, optimize: bool = True, path: str = "") -> Any:
+    def _session(
+        self, data: bytes, threads: int = 0, optimize: bool = True, path: str = "", weights: Any = None
+    ) -> Any:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -77,6 +79,9 @@ class OnnxPolicy(Policy):
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         for key, value in self.request["options"].get("session_config", {}).items():
             options.add_session_config_entry(key, str(value))
+        if weights:
+            values = [ort.OrtValue.ortvalue_from_numpy(w) for w in weights.values()]
+            options.add_external_initializers(list(weights), values)
         if not optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         provider: Any = self.provider
@@ -107,19 +112,20 @@ class OnnxPolicy(Policy):
 
     def _float64(self) -> Call:
         """Return the same graph in float64: by ONNX Runtime where it has the kernels, else by onnx.reference."""
-        model = in_double(self.path)
+        model, weights = in_double(self.path)
         wanted = [i.name for i in self.session.get_inputs()]
         names = [o.name for o in self.session.get_outputs()]
         try:
             self.float64_by = "onnxruntime"
-            return _caller(self._session(model.SerializeToString()))
+            return _caller(self._session(model.SerializeToString(), weights=weights))
         except Exception as e:  # no float64 kernel for some node: ONNX Runtime names it
             reason = str(e).splitlines()[0]
         from onnx.reference import ReferenceEvaluator
 
-        if model.ByteSize() > 64 << 20:
+        if model.ByteSize() + sum(w.nbytes for w in weights.values()) > 64 << 20:
             raise Refused("run", f"no float64 variant: {reason} (and too large for onnx's reference)")
         self.float64_by = "onnx.reference"
+        put_back(model, weights)
         evaluator = ReferenceEvaluator(model)
 
         def run(inputs: dict[str, Any]) -> dict[str, Any]:

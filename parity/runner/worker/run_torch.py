@@ -208,7 +208,9 @@ def open_policy(request: dict[str, Any]) -> Any:
     """Load the policy that the request names and return it with its description."""
     import torch
 
-    torch.manual_seed(request.get("seed") or 0)  # once: a random op must still differ from call to call, so that it is noticed
+    torch.manual_seed(
+        request.get("seed") or 0
+    )  # once: a random op must still differ from call to call, so that it is noticed
     if request.get("device") and request["device"].startswith("cuda") and not torch.cuda.is_available():
         raise Refused(
             "absent", "asked for device {}, but torch {} sees none".format(request["device"], torch.__version__)
