@@ -24,6 +24,9 @@ from parity.release.piped import check_units
 from parity.release.replay_findings import unjudged as replay_unjudged
 from parity.release.replayed import Asked, judge_replay, load_replay
 from parity.release.replaying import STATES
+from parity.release.stages_explain import REMADE as OF_STAGES
+from parity.release.stages_explain import enters
+from parity.release.stages_judge import with_limits
 from parity.release.weights import unjudged
 from parity.runner.composed import GRAPH
 
@@ -38,7 +41,7 @@ REMADE = (
     "REPLAY",
     "TIME",
 )  # follow from budgets and waivers
-EXPLAINED = ("DIAG", "WEIGHT")
+EXPLAINED = ("DIAG", "WEIGHT", "STAGE01")
 JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget", "bound")
 
 
@@ -70,18 +73,20 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         )
     check_intact(fresh)
     outputs = fresh["outputs"]
-    refuse_unknown(budgeted(config), [o for o in outputs if not o.startswith(GRAPH)])
+    limited = {o: v["limited_as"] for o, v in outputs.items() if "limited_as" in v}
+    values = [n for names in limited.values() for n in names]
+    refuse_unknown(budgeted(config), [*(o for o in outputs if not o.startswith(GRAPH) and o not in limited), *values])
     before = fresh["comparisons"]
     rows = [_measured(r, outputs[r["output"]].get("units")) for r in before]
     levels = dict.fromkeys(names, "graph") | {r["candidate"]: "policy" for r in before if r["level"] == "policy"}
     graphs = {n: [o for o in outputs if o.startswith(GRAPH)] for n, level in levels.items() if level == "policy"}
     check_units(config, levels, graphs)
-    terms = {
-        c["name"]: Terms(c["precision"], budgets_of(config, c["name"], levels[c["name"]], graphs.get(c["name"], ())))
-        for c in fresh["candidates"]
-    }
+    terms = {}
+    for c in fresh["candidates"]:
+        budgets = budgets_of(config, c["name"], levels[c["name"]], graphs.get(c["name"], ()))
+        terms[c["name"]] = Terms(c["precision"], with_limits(budgets, limited), c.get("stage_precision", {}))
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
-    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
+    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE + OF_STAGES)]
     actions = [name for name, o in outputs.items() if o["role"] == "action"]
     elements = {name: o["elements"] for name, o in outputs.items()}
     for name in names:
@@ -89,6 +94,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         kept += gate.policy_level(misplaced(config, name, levels[name]), name)
         kept += gate.unplanned(fresh["facts"]["reference"].get("outputs", ()), list(outputs), name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
+        kept += enters(name, fresh["comparisons"], [f.as_json() for f in kept])
     kept += _unweighed(config, fresh, names)
     kept += _unsurveyed(config, fresh, kept)
     kept += _replayed(config, fresh, folder)

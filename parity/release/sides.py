@@ -11,8 +11,9 @@ from parity.artifact import Artifact, digest, file_digest, recognize
 from parity.contract import Contract, read_contract
 from parity.contract.checkpoint import actor_contract
 from parity.errors import ArtifactError, ParityError, UsageError
-from parity.release.config import CandidateTable, PipelineTable, RunnerTable
+from parity.release.config import PipelineTable, RunnerTable
 from parity.release.identity import identity_of
+from parity.release.staged import Staged
 from parity.runner.base import Failure, RunnerSpec
 from parity.runner.composed import Composition
 from parity.runner.effect import effect_of
@@ -84,7 +85,7 @@ class Side:
     ``given`` is the path or command as the user wrote it. ``declared`` is the declared precision class, None where the
     user left it out. ``contract`` is None where nothing can be known without running (a factory, a command); where a
     ``pipeline`` is around the graph, it is that of the policy as a whole.
-    ``problem`` says why the side cannot be run at all.
+    ``problem`` says why the side cannot be run at all; ``staged`` are its graphs where it has several.
     """
 
     name: str
@@ -100,13 +101,15 @@ class Side:
     problem: Failure | None = None
     checkpoint: Weights | None = None
     given: str = ""
+    staged: Staged | None = None
 
     def artifacts_json(self) -> list[dict[str, Any]]:
         """Return the side's entries in the report's ``artifacts``: what it runs, then the weights that explain it."""
         kind = self.artifact.kind if self.artifact else self.spec.runner
         own = {"path": self.given, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
         around = [p.artifact_json() for p in (self.pipeline, self.checkpoint) if p is not None]
-        return [own, *around]
+        inside = self.staged.artifacts_json(self.name) if self.staged is not None else []
+        return [own, *inside, *around]
 
     @property
     def graph(self) -> Contract | None:
@@ -129,8 +132,8 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         UsageError: neither path nor command, or a runner that cannot be told.
         ArtifactError: the artifact cannot be read (``strict`` only).
     """
-    if isinstance(table, CandidateTable) and table.stages:
-        raise UsageError(f"{name}: stages are not judged by this version", remedy="judge each stage as a candidate")
+    if table.stages:
+        raise UsageError(f"{name}: only `parity run` judges a policy in stages", remedy="give one graph here")
     if not table.path and not table.command:
         raise UsageError(f"[{name}] has neither `path` nor `command`", remedy="say what is to be run")
     path = _absolute(table.path, root)
