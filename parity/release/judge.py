@@ -23,12 +23,12 @@ from parity.release.prepare import Prepared
 from parity.release.refused import refusal_of
 from parity.release.replayed import Asked, Evidence, Verdicts, judge_replay
 from parity.release.shown import relative_to, shown
-from parity.release.stages_judge import called, group_of, stage_classes, with_limits
+from parity.release.stages_judge import stage_classes, with_limits
 from parity.release.waivers import apply_waivers
 from parity.release.weights import weight_findings
 from parity.runner.composed import GRAPH
 from parity.runner.findings import session_findings
-from parity.stages import parts_of
+from parity.stages import called, group_of, parts_of
 from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
 
@@ -199,18 +199,18 @@ def difference_findings(rows: Sequence[Measured], candidate: str) -> Iterable[Fi
     groups: dict[tuple[tuple[str, str], str], list[Measured]] = defaultdict(list)
     for row in rows:
         if row["verdict"] == "FAIL":
-            groups[group_of(row), row.get("fault") or "budget"].append(row)
+            groups[_group(row), row.get("fault") or "budget"].append(row)
     for (group, fault), failed in sorted(groups.items()):
         code, words = FAULTS[fault]
         worst = max(failed, key=severity_of)
-        total = sum(group_of(r) == group for r in rows)
+        total = sum(_group(r) == group for r in rows)
         step = parts_of(worst["output"])[2] if group[0] == "loop" else None
         what, at = ("cases", "") if step is None else ("comparisons", f" after step {step}")
+        about = called(worst["output"], worst["stage"])
         yield Finding(
             code,
             "error",
-            f"{called(worst)} is {words} in {len(failed)} of {total} {what}; worst in {worst['case']}{at}: "
-            f"{worst['reason']}.",
+            f"{about} is {words} in {len(failed)} of {total} {what}; worst in {worst['case']}{at}: {worst['reason']}.",
             where=group[1],
             detail=worst.get("where") or "",
             evidence={"comparison": worst["id"], "failed": len(failed), "of": total, "max_abs": worst["max_abs"]},
@@ -260,9 +260,13 @@ def conclude(
     return report
 
 
+def _group(row: Measured) -> tuple[str, str]:
+    return group_of(row["output"], row["stage"])
+
+
 def _place(row: Measured) -> str:
     """Return where a finding about a comparison says that it is: the output, or the value that a stage gives."""
-    return group_of(row)[1]
+    return _group(row)[1]
 
 
 def _verdict_of(

@@ -1,9 +1,9 @@
-"""How comparisons of stages are judged: in which precision class, within which budgets, in which words."""
+"""How comparisons of stages are judged: in which precision class, within which of the user's budgets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parity.compare.budget import CLASSES, Budget
 from parity.release.precision import VERIFIED
@@ -46,19 +46,3 @@ def with_limits(budgets: Mapping[str, Budget], limited_as: Mapping[str, Sequence
     found = {o: next((budgets[n] for n in names if n in budgets), None) for o, names in limited_as.items()}
     own = {o: b for o, b in budgets.items() if not is_of_stages(o)}
     return own | {o: b for o, b in found.items() if b is not None}
-
-
-def called(row: Mapping[str, Any]) -> str:
-    """Return what a comparison is about, in words: ``action``, or ``kv of stage prefix, alone,``."""
-    way, value, _ = parts_of(str(row["output"]))
-    stage = row.get("stage")
-    if not way or not stage:
-        return str(row["output"])
-    where = {"alone": f"of stage {stage}, alone,", "chained": f"of stage {stage}, chained,"}
-    return f"{value} {where.get(way, 'in the loop')}"
-
-
-def group_of(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what comparisons are told of together: those of one output; of one state, over all steps of the loop."""
-    way, value, _ = parts_of(str(row["output"]))
-    return (way, value) if row.get("stage") else ("", str(row["output"]))

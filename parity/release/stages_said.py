@@ -118,9 +118,9 @@ def loop_differs(program: Program, reference: Program) -> Iterator[Finding]:
     apart = {k: v for k, v in told.items() if v[0] != v[1]}
     at = _first_other_time(ours, theirs)
     if at is not None:
-        apart[f"time of step {at}"] = (f"{ours.at(at):.6g}", f"{theirs.at(at):.6g}")
+        apart[f"the time of step {at} is"] = (f"{ours.at(at):.6g}", f"{theirs.at(at):.6g}")
     if apart:
-        words = "; ".join(f"{k} {a}, of the reference {b}" for k, (a, b) in apart.items())
+        words = "; ".join(f"{k} {a} (reference {b})" for k, (a, b) in apart.items())
         yield _loop_finding(words, {k: {"candidate": a, "reference": b} for k, (a, b) in apart.items()})
 
 

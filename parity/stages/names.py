@@ -47,3 +47,17 @@ def looked_at(steps: int) -> tuple[int, ...]:
 def entered(steps: int) -> tuple[int, ...]:
     """Return the steps whose inputs are known from those states: the first, and each that follows one looked at."""
     return tuple(sorted({1, *(k + 1 for k in looked_at(steps) if k < steps)}))
+
+
+def called(output: str, stage: str | None) -> str:
+    """Return what a comparison is about in words: ``action``, ``kv of stage prefix (alone)``, ``x_t in the loop``."""
+    way, value, _ = parts_of(output)
+    if not way or not stage:
+        return output
+    return f"{value} in the loop" if way == "loop" else f"{value} of stage {stage} ({way})"
+
+
+def group_of(output: str, stage: str | None) -> tuple[str, str]:
+    """Return what comparisons are told of together: those of one output; of one state, over all steps of the loop."""
+    way, value, _ = parts_of(output)
+    return (way, value) if stage else ("", output)

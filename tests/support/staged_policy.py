@@ -132,3 +132,25 @@ def export_whole(path: Path, *, seed: int = 0, steps: int = STEPS) -> Path:
 def stages(prefix: str = "prefix.onnx", expert: str = "expert.onnx", **more: Any) -> list[dict[str, Any]]:
     """Return the table of both stages; ``more`` is for the expert's."""
     return [{"name": "prefix", "path": prefix}, {"name": "expert", "path": expert, **more}]
+
+
+def resaved(source: Path, target: Path) -> Path:
+    """Write the same graph in other bytes: what is compared with itself is not judged."""
+    import onnx
+
+    model = onnx.load(str(source))
+    model.doc_string = "exported again"
+    onnx.save(model, str(target))
+    return target
+
+
+def made_in(folder: Path) -> Path:
+    """Write the reference's stages (`prefix.onnx`, `expert.onnx`) and a right conversion of each, in 32 and 16 bits."""
+    from faults import to_float16
+
+    export_prefix(folder / "prefix.onnx")
+    export_expert(folder / "expert.onnx")
+    for name in ("prefix", "expert"):
+        resaved(folder / f"{name}.onnx", folder / f"{name}32.onnx")
+        to_float16(folder / f"{name}.onnx", folder / f"{name}16.onnx")
+    return folder
