@@ -26,7 +26,8 @@ def fitted(array: Array, dtype: str | None, where: str, *, exact: bool = False) 
             return array.astype(wanted)
     with np.errstate(invalid="ignore", over="ignore"):
         other = array.astype(wanted)
-        same = bool(np.array_equal(other.astype(array.dtype), array)) and not _folded(array, wanted.kind)
+        back = other.astype(array.dtype)  # by itself it would let -1 through as 2⁶⁴ - 1
+        same = bool(np.array_equal(back, array) and np.array_equal(other, array)) and not _folded(array, wanted.kind)
     if not same:
         raise ArtifactError(
             f"{where} takes {dtype}, and what it is given ({array.dtype}) is not the same in that",
