@@ -28,7 +28,7 @@ from parity.release.waivers import apply_waivers
 from parity.release.weights import weight_findings
 from parity.runner.composed import GRAPH
 from parity.runner.findings import session_findings
-from parity.stages import called, group_of, parts_of
+from parity.stages import called, parts_of
 from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
 
@@ -196,22 +196,21 @@ def _candidate_findings(
 
 def difference_findings(rows: Sequence[Measured], candidate: str) -> Iterable[Finding]:
     """Yield one finding for each output and kind of fault, with the worst case."""
-    groups: dict[tuple[tuple[str, str], str], list[Measured]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Measured]] = defaultdict(list)
     for row in rows:
         if row["verdict"] == "FAIL":
-            groups[_group(row), row.get("fault") or "budget"].append(row)
-    for (group, fault), failed in sorted(groups.items()):
+            groups[_place(row), row.get("fault") or "budget"].append(row)
+    for (place, fault), failed in sorted(groups.items()):
         code, words = FAULTS[fault]
         worst = max(failed, key=severity_of)
-        total = sum(_group(r) == group for r in rows)
-        step = parts_of(worst["output"])[2] if group[0] == "loop" else None
+        total = sum(_place(r) == place for r in rows)
+        step = parts_of(worst["output"])[2] if worst["stage"] else None
         what, at = ("cases", "") if step is None else ("comparisons", f" after step {step}")
-        about = called(worst["output"], worst["stage"])
         yield Finding(
             code,
             "error",
-            f"{about} is {words} in {len(failed)} of {total} {what}; worst in {worst['case']}{at}: {worst['reason']}.",
-            where=group[1],
+            f"{place} is {words} in {len(failed)} of {total} {what}; worst in {worst['case']}{at}: {worst['reason']}.",
+            where=place,
             detail=worst.get("where") or "",
             evidence={"comparison": worst["id"], "failed": len(failed), "of": total, "max_abs": worst["max_abs"]},
             candidate=candidate,
@@ -260,13 +259,9 @@ def conclude(
     return report
 
 
-def _group(row: Measured) -> tuple[str, str]:
-    return group_of(row["output"], row["stage"])
-
-
 def _place(row: Measured) -> str:
-    """Return where a finding about a comparison says that it is: the output, or the value that a stage gives."""
-    return _group(row)[1]
+    """Return where a finding about a comparison says that it is: the output, or the value of a stage."""
+    return called(row["output"], row["stage"])
 
 
 def _verdict_of(

@@ -25,7 +25,7 @@ from parity.release.replay_findings import unjudged as replay_unjudged
 from parity.release.replayed import Asked, judge_replay, load_replay
 from parity.release.replaying import STATES
 from parity.release.stages_explain import REMADE as OF_STAGES
-from parity.release.stages_explain import enters
+from parity.release.stages_explain import cause_again, entered_at, enters
 from parity.release.stages_judge import with_limits
 from parity.release.weights import unjudged
 from parity.runner.composed import GRAPH
@@ -86,6 +86,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         budgets = budgets_of(config, c["name"], levels[c["name"]], graphs.get(c["name"], ()))
         terms[c["name"]] = Terms(c["precision"], with_limits(budgets, limited), c.get("stage_precision", {}))
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
+    told = entered_at(fresh["findings"])
     kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE + OF_STAGES)]
     actions = [name for name, o in outputs.items() if o["role"] == "action"]
     elements = {name: o["elements"] for name, o in outputs.items()}
@@ -102,6 +103,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         fresh["exhibits"] = still_true(fresh["exhibits"], before, fresh["comparisons"])
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
     judged = conclude(fresh, kept, config.waiver, today)
+    judged["cause"] = cause_again(judged.get("cause"), told, entered_at(judged["findings"]))
     if judged["verdict"] != "FAIL":  # what explained the failure explains nothing now
         judged["findings"] = [f for f in judged["findings"] if not f["code"].startswith(EXPLAINED)]
         judged["cause"] = None

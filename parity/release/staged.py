@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -44,11 +45,14 @@ class Staged:
         return found
 
 
-def combined(sides: tuple[Side, ...]) -> str | None:
-    """Return one SHA-256 of those of all stages, in order; None where one has none."""
-    if any(s.sha256 is None for s in sides):
+def combined(staged: Staged) -> str | None:
+    """Return one SHA-256 of those of all stages and of how parity.toml joins them; None where one has none."""
+    if any(s.sha256 is None for s in staged.sides):
         return None
-    return hashlib.sha256("\n".join(str(s.sha256) for s in sides).encode()).hexdigest()
+    joined = [(t.name, t.rename, t.inputs, t.outputs) for t in staged.tables]
+    loop = None if staged.asked is None else staged.asked.model_dump(mode="json")
+    told = {"sha256": [s.sha256 for s in staged.sides], "stages": joined, "loop": loop}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

@@ -153,6 +153,27 @@ def _in_chain(candidate: str, rows: Sequence[Row], stages: Sequence[str]) -> Ite
     )
 
 
+def entered_at(findings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return, by candidate, the words that say where its error enters."""
+    return {f["candidate"]: f["title"].rstrip(".") for f in findings if f["code"] in REMADE}
+
+
+def cause_again(cause: str | None, before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """Return a report's cause with what it says of stages as it is now: other budgets, another stage."""
+    for name, words in before.items():
+        new = now.get(name)
+        if cause is None or words not in cause or new == words:
+            continue
+        if new is not None:
+            cause = cause.replace(words, new, 1)
+            continue
+        for gone in (f"; {name}: {words}", f"{name}: {words}; ", f"{name}: {words}", words):
+            if gone in cause:
+                cause = cause.replace(gone, "", 1) or None
+                break
+    return cause
+
+
 def swapped(evidence: Evidence, candidate: str, rows: Sequence[Row]) -> Iterator[Finding]:
     """Yield a finding for a stage whose outputs are the reference's in another order."""
     failed = [r for r in rows if r["candidate"] == candidate and _way(r) == "alone" and r["verdict"] == "FAIL"]

@@ -47,7 +47,7 @@ def resolve_side(table: RunnerTable, name: str, root: Path, adapter: Mapping[str
         RunnerSpec(name, RUNNER, precision=table.precision, options={"cwd": str(root)}, timeout_s=table.timeout_s),
         None,
         None,
-        combined(staged.sides),
+        combined(staged),
         sum(s.bytes for s in sides),
         table.precision,
         noise=tuple(table.noise),

@@ -50,14 +50,11 @@ def entered(steps: int) -> tuple[int, ...]:
 
 
 def called(output: str, stage: str | None) -> str:
-    """Return what a comparison is about in words: ``action``, ``kv of stage prefix (alone)``, ``x_t in the loop``."""
+    """Return what a comparison is about in words: ``action``, ``kv of stage prefix (alone)``, ``x_t in the loop``.
+
+    It is the place of its findings, and what a waiver names. The state of a loop is one, over all steps.
+    """
     way, value, _ = parts_of(output)
     if not way or not stage:
         return output
     return f"{value} in the loop" if way == "loop" else f"{value} of stage {stage} ({way})"
-
-
-def group_of(output: str, stage: str | None) -> tuple[str, str]:
-    """Return what comparisons are told of together: those of one output; of one state, over all steps of the loop."""
-    way, value, _ = parts_of(output)
-    return (way, value) if stage else ("", output)

@@ -14,9 +14,10 @@ from judged import with_code
 from parity.cli.judging import judge_now
 from parity.release.config import parse_config
 from parity.report.schema import validate
-from staged_policy import LOOP, STEPS, export_expert, export_prefix, export_whole, made_in, stages
+from staged_policy import EXPERT_INPUTS, LOOP, STEPS, export_expert, export_prefix, export_whole, made_in, stages
 
 CASES = {"nominal": 5, "edge": False}
+NAMED_IN, NAMED_OUT = (["patches"], EXPERT_INPUTS), (["k", "v", "pad_mask"], ["v_t"])
 TIMES = [1.0 - i / STEPS for i in range(STEPS)]
 CANDIDATES: dict[str, dict[str, Any]] = {
     "good": {"stages": stages("prefix32.onnx", "expert32.onnx")},
@@ -241,6 +242,33 @@ def test_a_reference_of_one_graph_compares_the_whole_alone(folder: Path) -> None
     assert of(found, "wrong")[0] == "FAIL"
     assert {r["output"] for r in found["comparisons"]} == {"action"}
     assert {f["candidate"] for f in with_code(found, "STAGE008")} == {"right", "wrong"}
+
+
+TORCH = """
+from staged_policy import _modules
+
+def prefix():
+    return _modules(0)[0]
+
+def expert():
+    return _modules(0)[1]
+"""
+
+
+def test_a_reference_of_torch_modules_is_told_by_the_candidates_what_it_takes(folder: Path) -> None:
+    (folder / "trained.py").write_text(TORCH, encoding="utf-8")
+    support = str(Path(__file__).resolve().parents[1] / "support")
+    own = [{"name": n, "path": f"trained:{n}"} for n in ("prefix", "expert")]
+    (folder / "staged_policy.py").write_text((Path(support) / "staged_policy.py").read_text(encoding="utf-8"))
+    reference = {"stages": own, "loop": LOOP}
+    found = judged(folder, {n: CANDIDATES[n] for n in ("good", "half", "inverted")}, reference=reference)
+    assert [of(found, n)[0] for n in ("good", "half", "inverted")] == ["PASS", "PASS", "FAIL"]
+    assert "The error enters at stage 'expert'" in found["cause"]
+    row = rows(found, "good", output="alone:v_t", case="nominal-0000")[0]
+    assert 0 < row["max_abs"] < 1e-5
+    named = [{**s, "inputs": i, "outputs": o} for s, i, o in zip(own, NAMED_IN, NAMED_OUT, strict=True)]
+    again = judged(folder, {"good": CANDIDATES["good"]}, reference={"stages": named, "loop": LOOP})
+    assert of(again, "good") == ("PASS", [])
 
 
 def test_the_worst_cases_are_looked_at_in_stages_too(folder: Path) -> None:

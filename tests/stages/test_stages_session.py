@@ -13,7 +13,7 @@ from parity.errors import ArtifactError
 from parity.stages import Loop, StagedSession
 from parity.stages.fit import fitted
 from parity.stages.looping import time_array
-from parity.stages.names import CHAINED, called, entered, group_of, is_of_stages, looked_at, parts_of, state_name
+from parity.stages.names import CHAINED, called, entered, is_of_stages, looked_at, parts_of, state_name
 from parity.stages.recall import recalled, times_of
 
 LOOP = Loop(("expert",), 4, {"x_t": "v_t"}, start={"x_t": "noise"}, result={"x_t": "action"}, time="t")
@@ -323,5 +323,3 @@ def test_names_of_outputs_of_stages() -> None:
     assert called("alone:kv", "prefix") == "kv of stage prefix (alone)"
     assert called("step-0003:x_t", "expert") == "x_t in the loop"
     assert called("alone:kv", None) == "alone:kv"
-    assert group_of("step-0003:x_t", "expert") == group_of("step-0004:x_t", "expert") == ("loop", "x_t")
-    assert group_of("action", None) == ("", "action")

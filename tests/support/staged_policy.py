@@ -154,3 +154,34 @@ def made_in(folder: Path) -> Path:
         resaved(folder / f"{name}.onnx", folder / f"{name}32.onnx")
         to_float16(folder / f"{name}.onnx", folder / f"{name}16.onnx")
     return folder
+
+
+def toml(
+    folder: Path, candidate: str, *, name: str = "parity.toml", more: str = "", expert: str = "expert32.onnx"
+) -> Path:
+    """Write a release about the stages in ``folder``; ``candidate`` is added to its only candidate's table."""
+    loop = (
+        f'{{steps = {STEPS}, state = {{x_t = "v_t"}}, start = {{x_t = "noise"}}, result = {{x_t = "action"}}, '
+        'time = "timestep"}'
+    )
+    text = f"""
+[release]
+name = "staged"
+
+[reference]
+stages = [{{name = "prefix", path = "prefix.onnx"}}, {{name = "expert", path = "expert.onnx"}}]
+loop = {loop}
+
+[[candidate]]
+name = "board"
+stages = [{{name = "prefix", path = "prefix32.onnx"}}, {{name = "expert", path = "{expert}"}}]
+{candidate}
+
+[cases]
+nominal = 3
+edge = false
+{more}
+"""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
