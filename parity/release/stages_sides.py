@@ -143,26 +143,31 @@ def _spec(side: Side, index: int, sides: Sequence[Side]) -> StageSpec:
     partners = [p for other in sides if other is not side for p in _known(other, table.name)]
     found = []
     for kind, names in (("inputs", table.inputs), ("outputs", table.outputs)):
-        specs: tuple[TensorSpec, ...] = getattr(own, kind) if own is not None else ()
         elsewhere: list[TensorSpec] = next((getattr(p, kind) for p in partners if getattr(p, kind)), [])
-        specs = _named(side.name, table, kind, specs, names) or tuple(elsewhere)
+        specs = _named(side.name, table, kind, own, names) or tuple(elsewhere)
         known = {t.name: t for t in elsewhere}
         found.append(tuple(_completed(t, known.get(table.rename.get(t.name, t.name))) for t in specs))
     return StageSpec(table.name, found[0], found[1], dict(table.rename))
 
 
 def _named(
-    side: str, table: StageTable, kind: str, specs: tuple[TensorSpec, ...], names: Sequence[str]
+    side: str, table: StageTable, kind: str, own: Contract | None, names: Sequence[str]
 ) -> tuple[TensorSpec, ...]:
-    """Return the specs under the names that the user gives, in order."""
-    if not names:
-        return specs
-    if specs and len(specs) != len(names):
+    """Return what the file says, under the names that the user gives where its own mean nothing: those are positions.
+
+    Raises:
+        UsageError: another number of names, or others than a file has that is fed by name.
+    """
+    specs: tuple[TensorSpec, ...] = getattr(own, kind) if own is not None else ()
+    if not names or not specs:
+        return specs or tuple(map(TensorSpec, names))
+    by_name = own is not None and own.complete
+    if len(specs) != len(names) or (by_name and sorted(names) != sorted(t.name for t in specs)):
         raise UsageError(
-            f"{side}: stage {table.name!r}: {kind} names {len(names)} tensors, the file has {len(specs)}",
-            expected=", ".join(t.name for t in specs),
+            f"{side}: stage {table.name!r}: {kind} = {list(names)}, but the file has {[t.name for t in specs]}",
+            remedy="leave it out, and say with `rename` which value each is",
         )
-    return tuple(replace(t, name=n) for t, n in zip(specs, names, strict=True)) or tuple(map(TensorSpec, names))
+    return specs if by_name else tuple(replace(t, name=n) for t, n in zip(specs, names, strict=True))
 
 
 def _completed(spec: TensorSpec, partner: TensorSpec | None) -> TensorSpec:

@@ -42,15 +42,15 @@ def _paint(figure: Any, lines: Sequence[tuple[str, list[tuple[int, float]]]]) ->
     every = [y for _, points in lines for _, y in points]
     low, high = math.floor(min([*every, 0.0]) - 0.1), math.ceil(max([*every, 0.0]) + 0.3)
     last = max(k for _, points in lines for k, _ in points)
-    ticks = [t for t in ticks_between((low, high), 5) if t == int(t)]
-    names = [_power(int(t)) for t in ticks]
+    ticks = list(range(low, high + 1, max(1, math.ceil((high - low) / 5))))
+    names = [_power(t) for t in ticks]
     axes = panel(figure, widest(names) + 0.1, 0.5, _WIDTH - 0.15, _HEIGHT - 0.3, (0.5, last + 0.5), (low, high))
     heading(axes, "worst |Δ| ÷ limit")
     axes.plot([0.5, last + 0.5], [0, 0], color=LIMIT, linewidth=1.2, linestyle="--", label="limit")
     for (state, points), colour, dashes in zip(lines, _COLOURS, _DASHES, strict=False):
         x, y = [k for k, _ in points], [v for _, v in points]
         marks = {"marker": ".", "markersize": 5} if len(points) <= 40 else {}
-        axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.4, label=label(state, 30), **marks)
+        axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.4, label=label(state, 16), **marks)
         over = [(k, v) for k, v in points if v > 0]
         if over and len(points) <= 40:
             axes.plot(*zip(*over, strict=True), color=OVER, linestyle="none", marker=".", markersize=7)

@@ -150,6 +150,10 @@ def test_what_makes_no_sense_is_a_usage_error(
             '[{name = "prefix", path = "prefix.onnx", rename = {kk = "k"}}, {name = "expert", path = "expert.onnx"}]',
             "'kk'",
         ),
+        (
+            '[{name = "prefix", path = "prefix.onnx", outputs = ["v", "k"]}, {name = "expert", path = "expert.onnx"}]',
+            "but the file has ['k', 'v', 'pad_mask']",
+        ),
     ],
 )
 def test_stages_are_parsed_strictly(made: Path, capsys: pytest.CaptureFixture[str], stages: str, words: str) -> None:
