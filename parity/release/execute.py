@@ -7,7 +7,7 @@ case as shipped. Sessions stay open for the search for worst cases, whose findin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -209,7 +209,7 @@ def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report |
     for block in blocks_of(cases, prepared.stages):
         result = run_block(prepared, live, block)
         if not prepared.stages.looks_at(block.ids[0]):
-            result = replace(result, outputs={n: a for n, a in result.outputs.items() if not is_of_stages(n)})
+            result = replace(result, outputs={n: result.outputs[n] for n in _whole(prepared, result.outputs)})
         if done == 0 and result.failure is None:
             live.facts.repeat_differs.update(_repeat(prepared, live, block))
         terms = _terms(prepared, live, block, result)
@@ -224,6 +224,12 @@ def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report |
                 break
     live.facts.learn(live.session.info)  # a run may show more than loading did
     live.facts.seconds["run"] = live.facts.seconds.get("run", 0.0) + time.perf_counter() - started
+
+
+def _whole(prepared: Prepared, outputs: Iterable[str]) -> list[str]:
+    """Return the outputs without what stages gave, whose names a policy's own may have."""
+    own = {t.name for t in prepared.contract.outputs}
+    return [n for n in outputs if n in own or not is_of_stages(n)]
 
 
 def blocks_of(cases: Sequence[Case], stages: StagesPlan) -> Iterator[Block]:
@@ -285,7 +291,7 @@ def _assemble(prepared: Prepared, reference: Live) -> None:
     for batch, rows in prepared.assembled.items():
         if not all(r in outputs for r in rows):
             continue
-        names = [n for n in outputs[rows[0]] if not is_of_stages(n)]
+        names = _whole(prepared, outputs[rows[0]])
         joined = {n: np.concatenate([outputs[r][n] for r in rows])[None] for n in names}
         floors = {
             o: {t: np.concatenate([terms[r][o][t] for r in rows])[None] for t in terms[rows[0]][o]}

@@ -18,7 +18,6 @@ from parity.release.measure import Measured
 from parity.release.plan import Plan
 from parity.release.refused import Refusal, reason
 from parity.runner.composed import GRAPH
-from parity.stages import is_of_stages
 from parity.tensor import Array
 
 POOLED = ("nominal", "dataset")
@@ -109,10 +108,10 @@ def by_draws(candidate: str) -> Iterator[Finding]:
 def unplanned(given: Sequence[str], planned: Sequence[str], candidate: str) -> Iterator[Finding]:
     """Yield a finding for each output of the reference that no comparison is about, as the candidate does not have it.
 
-    That is so where the reference's outputs are known only once it runs.
+    That is so where the reference's outputs are known only once it runs. What its stages gave is planned, all of it.
     """
     for output in given:
-        if output not in planned and not output.startswith(GRAPH) and not is_of_stages(output):
+        if output not in planned and not output.startswith(GRAPH):
             yield Finding(
                 "DIFF005",
                 "error",

@@ -144,7 +144,7 @@ def _problem(evidence: Evidence, entry: Entry, reference: TensorSource | None) -
         if evidence.has("reference", entry.case):
             return {"kind": "no_reference", "message": f"the reference gave no output called {entry.output!r}"}
         return {"kind": "no_reference", "message": "the reference did not run this case"}
-    if evidence.has(entry.candidate, entry.case) and entry.output.startswith(ALONE):
+    if evidence.has(entry.candidate, entry.case) and entry.stage is not None and entry.output.startswith(ALONE):
         return {"kind": "not_run", "message": f"stage {entry.stage!r} was not run alone"}
     if evidence.has(entry.candidate, entry.case):
         given = ", ".join(evidence.outputs_of(entry.candidate, entry.case)) or "none"

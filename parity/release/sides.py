@@ -219,13 +219,20 @@ def _contract(artifact: Artifact, spec: RunnerSpec) -> Contract | None:
     try:
         if artifact.kind == "checkpoint" and spec.runner == "torch":
             return actor_contract(artifact, spec.kwargs)  # what runs is what can be rebuilt, not what training declares
-        found = read_contract(artifact)
-        whole = tuple(t for t in found.outputs if not is_of_stages(t.name))  # a trace may hold what stages gave
-        return found if len(whole) == len(found.outputs) else replace(found, outputs=whole)
+        return _whole(read_contract(artifact))
     except ArtifactError:
         if not _foreign(spec.runner):
             raise
         return None
+
+
+def _whole(found: Contract) -> Contract:
+    """Return a contract without what stages gave: the trace of a reference in stages holds it beside the policy's."""
+    told = found.metadata.get("facts")
+    environment = told.get("environment") if isinstance(told, Mapping) else None
+    if found.kind != "trace" or not isinstance(environment, Mapping) or "wiring" not in environment:
+        return found
+    return replace(found, outputs=tuple(t for t in found.outputs if not is_of_stages(t.name)))
 
 
 def _foreign(runner: str) -> bool:

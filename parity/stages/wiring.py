@@ -47,14 +47,18 @@ def wire(side: str, stages: Sequence[StageSpec], loop: Loop | None) -> Program:
 
 def _check_names(side: str, stage: StageSpec) -> None:
     known = [t.name for t in (*stage.inputs, *stage.outputs)]
-    for tensor, value in stage.rename.items():
+    for tensor in known:
+        if is_of_stages(stage.value(tensor)):
+            raise UsageError(
+                f"{side}: stage {stage.name!r}: {stage.value(tensor)!r} is how parity calls what stages give",
+                remedy="give it another name with `rename`",
+            )
+    for tensor in stage.rename:
         if tensor not in known:
             raise UsageError(
                 f"{side}: stage {stage.name!r}: rename: there is no {tensor!r}{nearest(tensor, known)}",
                 expected=", ".join(known),
             )
-        if is_of_stages(value):
-            raise UsageError(f"{side}: stage {stage.name!r}: {value!r} is how parity calls outputs of stages")
     if not stage.inputs or not stage.outputs:
         raise UsageError(
             f"{side}: what stage {stage.name!r} takes and gives cannot be told without running it",

@@ -352,3 +352,22 @@ def test_batches_go_through_stages_whose_batch_is_free(folder: Path) -> None:
     batched = [r for r in found["comparisons"] if "-b" in r["case"]]
     assert {(r["candidate"], r["output"], r["stage"]) for r in batched} == {("free", "action", None)}
     assert batched[0]["shape"] == [4, 5, 3]
+
+
+def test_an_output_that_is_called_like_one_of_stages_is_not_lost(folder: Path) -> None:
+    """A whole graph may call its outputs as it likes: none is taken for a stage's and left out."""
+    import onnx
+
+    for name, source in (("odd_a", "whole.onnx"), ("odd_b", "whole.onnx")):
+        model = onnx.load(str(folder / source))
+        last = model.graph.output[0].name
+        for node in model.graph.node:
+            node.output[:] = ["alone:action" if n == last else n for n in node.output]
+        model.graph.output[0].name = "alone:action"
+        model.doc_string = name
+        onnx.save(model, str(folder / f"{name}.onnx"))
+    odd = {"path": "odd_a.onnx"}
+    found = judged(folder, {"odd": {"path": "odd_b.onnx"}, "plain": {"path": "whole.onnx"}}, reference=odd)
+    assert {(r["output"], r["stage"]) for r in found["comparisons"]} == {("alone:action", None)}
+    assert of(found, "odd")[0] != "FAIL"
+    assert all(r["verdict"] in ("PASS", "FAIL") for r in rows(found, "odd"))

@@ -53,7 +53,11 @@ def test_names_are_joined_by_rename() -> None:
         ([stage("b", ["kv"], ["y"]), stage("a", ["obs"], ["kv"])], None, "takes 'kv' before stage 'a' gives it"),
         ([stage("a", ["obs", "h"], ["h"])], None, "takes 'h' before stage 'a' gives it"),
         ([stage("a", [], ["kv"]), stage("b", ["kv"], ["y"])], None, "cannot be told without running it"),
-        ([stage("a", ["obs"], ["kv"], kv="alone:kv"), stage("b", ["kv"], ["y"])], None, "how parity calls outputs"),
+        (
+            [stage("a", ["obs"], ["kv"], kv="alone:kv"), stage("b", ["kv"], ["y"])],
+            None,
+            "how parity calls what stages give",
+        ),
         ([PREFIX, EXPERT], replace(LOOP, stages=("export",)), "no stage is called 'export'; did you mean 'expert'?"),
         ([PREFIX, EXPERT], replace(LOOP, stages=("expert", "prefix")), "do not follow one another"),
         ([PREFIX, EXPERT], replace(LOOP, state={"x": "v_t"}, start={}, result={}), "takes no 'x'"),
