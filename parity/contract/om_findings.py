@@ -16,7 +16,7 @@ from parity.om.model import OmConstant, OmModel
 from parity.om.reading import atc_options
 from parity.tensor import Array
 
-MAX_CHECKED = 64 << 20  # bytes of constants that are looked through; the smallest first, where NaN shows as well
+MAX_CHECKED = 32 << 20  # bytes of constants that are looked through; the smallest first, where NaN shows as well
 _BITS = {"float16": ("<u2", 0x7C00), "float32": ("<u4", 0x7F800000), "float64": ("<u8", 0x7FF << 52)}
 _BITS["bfloat16"] = ("<u2", 0x7F80)
 

@@ -50,6 +50,7 @@ class Constant:
     merged: bool = False  # whether the offset is the attribute merged_offset
     stored: np.ndarray | None = None  # as it lies in the file, where that is not what the layout says
     external: bool = False
+    hole: bool = False  # its bytes are a hole in the file: zeros that take no space
 
     @property
     def kind(self) -> str:
@@ -90,18 +91,16 @@ class Om:
     encrypted: bool = False
     models: int = 1
     extra: tuple[tuple[int, bytes], ...] = ()
-    pad_weights: int = 0  # bytes of zeros behind the weights, not written where the file is sparse
 
 
 def write(path: Path, om: Om) -> Path:
-    """Write a file; a hole stands for what is padded."""
-    parts = [b"".join(_model(om, i)) for i in range(om.models)]
-    body = b"".join(parts)
-    length = len(body) + om.pad_weights
+    """Write a file; with holes, which come last, of one model only."""
+    made = [_model(om, i) for i in range(om.models)]
+    body = b"".join(b"".join(parts) for parts, _ in made)
+    length = len(body) + sum(hole for _, hole in made)
     with path.open("wb") as f:
         f.write(header(om, length) + body)
-        if om.pad_weights:
-            f.truncate(256 + length)
+        f.truncate(256 + length)
     return path
 
 
@@ -121,15 +120,18 @@ def header(om: Om, length: int) -> bytes:
     return bytes(head)
 
 
-def _model(om: Om, index: int) -> list[bytes]:
+def _model(om: Om, index: int) -> tuple[list[bytes], int]:
+    """Return a model's table and partitions, and how many bytes of zeros follow its weights."""
     interning = Interning() if om.interned else None
-    weights, consts = bytearray(), []
-    for constant in om.constants:
-        consts.append(_const(constant, weights, interning))
+    weights, consts, end = bytearray(), [], 0
+    for constant in sorted(om.constants, key=lambda c: c.hole):
+        made, end = _const(constant, weights, end, interning)
+        consts.append(made)
     definition = _definition(om, consts, interning)
     parts = [(0, definition), *([(8, _info(om))] if om.info and index == 0 else []), *om.extra]
     parts += [(1, bytes(weights))]
-    return [table(parts, om.large, om.pad_weights), *(data for _, data in parts)]
+    hole = end - len(weights)
+    return [table(parts, om.large, hole), *(data for _, data in parts)], hole
 
 
 def table(parts: Sequence[tuple[int, bytes]], large: bool, padded: int = 0) -> bytes:
@@ -256,16 +258,17 @@ def descriptor(
 # --- the graph
 
 
-def _const(constant: Constant, weights: bytearray, interning: Interning | None) -> bytes:
+def _const(constant: Constant, weights: bytearray, end: int, interning: Interning | None) -> tuple[bytes, int]:
+    """Return a constant's node, and where its bytes end; they are put behind the weights so far."""
     stored = constant.stored if constant.stored is not None else pack(constant.values, constant.layout, constant.origin)
-    weights += bytes(-len(weights) % 512)
-    offset = len(weights)
+    offset = end + -end % 512
     origin = {"origin_shape": list(constant.values.shape), "origin_format": constant.origin}
     named = {"_datadump_origin_name": constant.origin_name} if constant.origin_name else {}
     out = descriptor(stored.shape, constant.kind, constant.layout, {**origin, **named}, interning)
     if constant.external:
-        return chunk(1, constant.name) + chunk(2, "FileConstant") + chunk(34, out)
-    weights += stored.tobytes()
+        return chunk(1, constant.name) + chunk(2, "FileConstant") + chunk(34, out), end
+    if not constant.hole:
+        weights += bytes(offset - len(weights)) + stored.tobytes()
     placed = {"merged_offset": offset} if constant.merged else {}
     desc = descriptor(
         stored.shape,
@@ -277,7 +280,8 @@ def _const(constant: Constant, weights: bytearray, interning: Interning | None) 
         data_offset=0 if constant.merged else offset,
     )
     value = Raw(chunk(12, chunk(1, desc)))
-    return chunk(1, constant.name) + chunk(2, "Const") + attributes(10, {"value": value}, interning) + chunk(34, out)
+    given = attributes(10, {"value": value}, interning)
+    return chunk(1, constant.name) + chunk(2, "Const") + given + chunk(34, out), offset + stored.nbytes
 
 
 def _definition(om: Om, consts: Sequence[bytes], interning: Interning | None) -> bytes:
