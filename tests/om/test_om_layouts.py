@@ -42,6 +42,37 @@ def test_filters(nchw: tuple[int, ...], origin: str, layout: str, c0: int) -> No
     assert np.array_equal(found, values)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 2), st.integers(1, 3)),
+    st.integers(1, 40),
+    ORIGINS,
+    st.sampled_from([8, 16]),
+)
+def test_grouped_filters(nchw: tuple[int, ...], groups: int, origin: str, c0: int) -> None:
+    sizes = (nchw[0] * groups, *nchw[1:])
+    values = numbers(tuple(sizes["NCHW".index(axis)] for axis in origin))
+    layout = f"FRACTAL_Z:{groups}"
+    assert np.array_equal(restored(pack(values, layout, origin, c0), layout, values.shape, origin), values)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(*[st.integers(1, 18)] * 2, *[st.integers(1, 3)] * 3), st.sampled_from(["NCDHW", "NDHWC", "DHWCN"]))
+def test_filters_in_space_and_time(ncdhw: tuple[int, ...], origin: str) -> None:
+    values = numbers(tuple(ncdhw["NCDHW".index(axis)] for axis in origin))
+    assert np.array_equal(restored(pack(values, "FRACTAL_Z_3D", origin), "FRACTAL_Z_3D", values.shape, origin), values)
+
+
+def test_grouped_filters_that_do_not_say_so_are_refused() -> None:
+    """A depthwise filter of up to 16 channels has the blocks of a plain one, and lies along their diagonal."""
+    values = numbers((16, 1, 3, 3))
+    stored = pack(values, "FRACTAL_Z:16", "NCHW")
+    assert stored.shape == pack(values, "FRACTAL_Z", "NCHW").shape
+    for wrong in ("FRACTAL_Z", "FRACTAL_Z:8"):
+        with pytest.raises(ArtifactError):
+            restored(stored, wrong, values.shape, "NCHW")
+
+
 @settings(max_examples=20, deadline=None)
 @given(KERNEL, ORIGINS, ORIGINS)
 def test_plain_layouts(nchw: tuple[int, ...], origin: str, layout: str) -> None:
@@ -62,7 +93,10 @@ def test_a_vector_in_blocks_and_vectors_with_axes_of_one() -> None:
     ("layout", "stored", "shape", "origin"),
     [
         ("FRACTAL_Z_3D", (4, 4, 16, 16), (3, 3, 3, 3), "NCHW"),
-        ("FRACTAL_Z:8", (4, 4, 16, 16), (3, 3, 3, 3), "NCHW"),
+        ("FRACTAL_Z:8", (9, 1, 16, 16), (12, 1, 3, 3), "NCHW"),  # 12 outputs of 8 groups
+        ("FRACTAL_Z:x", (9, 1, 16, 16), (16, 16, 3, 3), "NCHW"),
+        ("FRACTAL_NZ:2", (1, 1, 16, 16), (16, 16), "ND"),
+        ("FRACTAL_Z_G", (9, 1, 16, 16), (16, 16, 3, 3), "NCHW"),
         ("", (3, 3), (3, 3), "ND"),
         ("FRACTAL_NZ", (2, 2, 16, 16), (33, 32), ""),  # 33 rows need three blocks
         ("FRACTAL_NZ", (2, 3, 16, 16), (32, 32), ""),  # a block too many
