@@ -33,8 +33,17 @@ def ports(path: Path, model: ModelDef, info: memoryview | None) -> InOutInfo:
     told = InOutInfo() if info is None else read_info(path, info)
     if told.inputs or told.outputs:
         return replace(told, inputs=tuple(_with_aipp(told.inputs, model)))
-    inputs, outputs = _inputs(model), _outputs(path, model)
-    return replace(told, inputs=inputs, outputs=outputs, gears=told.gears or _gears(path, model))
+    return InOutInfo(
+        _inputs(model),
+        _outputs(path, model),
+        told.gears or _gears(path, model),
+        told.output_shapes or _texts(model, _OUTPUT, "_dynamic_output_dims"),
+        told.name_order or _texts(model, "Case", "user_designate_shape_order"),
+    )
+
+
+def _texts(model: ModelDef, kind: str, name: str) -> tuple[str, ...]:
+    return tuple(text for op in model.main if op.node.type == kind for text in op.attributes.texts(name))
 
 
 def _inputs(model: ModelDef) -> tuple[OmTensor, ...]:

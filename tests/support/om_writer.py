@@ -338,6 +338,8 @@ def _case(gears: tuple[str, tuple[tuple[int, ...], ...]], interning: Interning |
 
 def _net_output(om: Om, interning: Interning | None) -> bytes:
     found = chunk(1, "Node_Output") + chunk(2, "NetOutput")
+    if om.output_shapes and not om.info:
+        found += attributes(10, {"_dynamic_output_dims": list(om.output_shapes)}, interning)
     for port in om.outputs:
         name, _, index = port.source.rpartition(":")
         found += chunk(5, port.source) + chunk(24, name) + number(25, int(index or 0))
