@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from om_writer import Constant, Node, Om, Port, Raw, chunk, write
 from parity.errors import ArtifactError
 from parity.om.model import Gears, OmTensor
+from parity.om.ports import output_shapes
 from parity.om.reading import atc_options, open_om
 
 W = np.arange(40 * 20, dtype=np.float16).reshape(40, 20)
@@ -118,6 +119,33 @@ def test_gears(
     model = open_om(write(tmp_path / "m.om", om))
     assert model.gears == Gears(kind, values)  # type: ignore[arg-type]
     assert model.inputs[0].shape == shape
+
+
+def test_a_case_of_the_models_own_has_no_gears(tmp_path: Path) -> None:
+    node = Node("case", "Case", attributes={"_batch_num": 2, "_pred_value_0": [1], "mbatch_dynamic_type": 0})
+    assert open_om(write(tmp_path / "m.om", Om(nodes=(node,), info=False))).gears is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"_batch_num": 2, "_pred_value_0": [1], "mbatch_dynamic_type": 1},
+        {"_batch_num": 1, "_pred_value_0": [1], "mbatch_dynamic_type": 7},
+        {"_batch_num": 10**9, "mbatch_dynamic_type": 1},
+    ],
+)
+def test_gears_that_cannot_be_are_refused(tmp_path: Path, given: dict[str, object]) -> None:
+    refused(write(tmp_path / "m.om", Om(nodes=(Node("case", "Case", attributes=given),), info=False)), "gears")
+
+
+def test_shapes_of_outputs_by_gear() -> None:
+    assert output_shapes(("0,0,1,2", "1,0,8,2", "-1,1,5", "0,2,")) == {
+        0: {0: (1, 2), 1: (8, 2)},
+        1: {-1: (5,)},
+        2: {0: ()},
+    }
+    assert output_shapes(("0,0,1", "nonsense")) == {}
+    assert output_shapes(()) == {}
 
 
 @pytest.mark.parametrize("info", [True, False])
