@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from om_writer import Constant, Om, pack, write
+from om_layouts import pack
+from om_writer import Constant, Om, write
 from parity.checkpoint.weights import read_weights
 from parity.errors import ArtifactError
 from parity.om.layouts import restored

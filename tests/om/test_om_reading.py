@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from om_writer import Constant, Node, Om, Port, Raw, chunk, write
+from om_protobuf import Raw, chunk
+from om_writer import Constant, Node, Om, Port, write
 from parity.errors import ArtifactError
 from parity.om.model import Gears, OmTensor
 from parity.om.ports import output_shapes
