@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from om_layouts import pack
 from om_writer import Constant, Om, write
+from parity.artifact import digest, recognize
 from parity.checkpoint.weights import read_weights
 from parity.errors import ArtifactError
 from parity.om.layouts import restored
@@ -174,3 +175,19 @@ def test_bytes_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "n.om").write_bytes(data.replace(offset, b"\x90\x01\x81\x08"))
     with pytest.raises(ArtifactError, match=r"the constant 'b': bytes 1025 to 1153 of the weights"):
         open_om(tmp_path / "n.om").constants["b"].read()
+
+
+def test_weights_outside_of_the_file_count_in_its_digest(tmp_path: Path) -> None:
+    def hashed(om: Om) -> tuple[str, int]:
+        return digest(recognize(write(tmp_path / "m.om", om)))
+
+    outside = Om(constants=(Constant("big", numbers((2, 3)), external=True),))
+    inside = Om(constants=(Constant("big", numbers((2, 3))),))
+    alone = hashed(outside), hashed(inside)
+    (tmp_path / "weight").mkdir()
+    (tmp_path / "weight" / "m_weight_combined").write_bytes(b"1234")
+    assert hashed(inside) == alone[1]  # the folder is another model's
+    with_weights = hashed(outside)
+    assert with_weights[1] == alone[0][1] + 4
+    (tmp_path / "weight" / "m_weight_combined").write_bytes(b"1235")
+    assert len({alone[0], with_weights, hashed(outside)}) == 3
