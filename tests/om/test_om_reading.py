@@ -238,6 +238,11 @@ def test_what_is_recognized_but_not_readable(tmp_path: Path) -> None:
         z.writestr("manifest.json", "{}")
     refused(tmp_path / "o.om", "recognized, not readable", "OM2")
     refused(write(tmp_path / "f.om", Om(extra=((6, b"flow"),))), "recognized, not readable")
+    for kind, word in ((3, "flow"), (5, "bundle")):
+        data = bytearray(write(tmp_path / "k.om", Om()).read_bytes())
+        data[82] = kind
+        (tmp_path / "k.om").write_bytes(data)
+        refused(tmp_path / "k.om", "recognized, not readable", word)
 
 
 def test_damaged_outsides_are_refused_in_words(tmp_path: Path) -> None:
