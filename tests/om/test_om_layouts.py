@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from om_layouts import pack
 from om_writer import Constant, Om, write
 from parity.artifact import digest, recognize
 from parity.checkpoint.weights import read_weights
+from parity.contract.om import contract_of
 from parity.errors import ArtifactError
 from parity.om.layouts import restored
 from parity.om.reading import open_om
@@ -154,6 +156,35 @@ def test_a_layout_that_is_not_known_is_an_error_when_it_is_read(tmp_path: Path) 
     assert model.constants["fine"].read().shape == (2,)
     with pytest.raises(ArtifactError, match=r"m\.om: the constant 'w': stored as FRACTAL_ZN_LSTM"):
         model.constants["w"].read()
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What looks like an array of any shape, and holds nothing."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float16"
+    nbytes: int = 0
+
+    def tobytes(self) -> bytes:
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("stored", "shape"),
+    [((0, 2**62), (0, 2**62)), ((0, 2**63 - 1, 2**63 - 1), (4,)), ((2**62, 0), (0,)), ((-1, 0), (0,)), ((0,), (-3,))],
+)
+def test_shapes_that_no_array_has(tmp_path: Path, stored: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    claimed = Constant("w", Claimed(shape), stored=Claimed(stored))  # type: ignore[arg-type]
+    model = open_om(write(tmp_path / "m.om", Om(constants=(claimed,))))
+    with pytest.raises(ArtifactError, match=r"m\.om: the constant 'w'"):
+        model.constants["w"].read()
+    assert "OM011" in [f.code for f in contract_of(model).findings]
+
+
+def test_nothing_in_a_shape_that_an_array_has(tmp_path: Path) -> None:
+    empty = Constant("w", np.zeros((0, 4), np.float16))
+    assert open_om(write(tmp_path / "m.om", Om(constants=(empty,)))).constants["w"].read().shape == (0, 4)
 
 
 def test_folded_and_external_constants(tmp_path: Path) -> None:
