@@ -61,7 +61,10 @@ def _request(spec: RunnerSpec) -> Mapping[str, Any]:
         raise UsageError(f"{spec.name}: gear = {gear!r}", expected="a batch (4) or a list of sizes ([224, 224])")
     if runtime is not None and runtime not in _RUNTIMES:
         raise UsageError(f"{spec.name}: runtime = {runtime!r}", expected=" or ".join(_RUNTIMES))
-    return {"device_id": device or 0, "gear": numbers, "soc": spec.options.get("soc")}
+    soc = spec.options.get("soc")
+    if soc is not None and not (isinstance(soc, str) and soc):
+        raise UsageError(f"{spec.name}: soc = {soc!r}", expected='the name of a chip, such as "Ascend310P3"')
+    return {"device_id": device or 0, "gear": numbers, "soc": soc}
 
 
 def device_source() -> str:

@@ -106,8 +106,7 @@ class AclModel:
             "numpy": np.__version__,
         }
         if stand_in:
-            found["stand_in"] = True
-            return found
+            return dict(found, stand_in=True, soc=f"{self.soc} as played by {stand_in}")
         for file, key, name in _VERSIONS:
             value = _version(file, key)
             if value and name not in found:
