@@ -7,13 +7,14 @@ goes to the device and back (`parity bundle`, `parity capture`).
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from parity.artifact import recognize
 from parity.errors import ArtifactError, UsageError
+from parity.om.reading import open_om
 from parity.runner.base import RunnerSpec, Session
 from parity.runner.options import check_options
 from parity.runner.session import worker_session
@@ -45,13 +46,15 @@ def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
     artifact = recognize(spec.path)
     if artifact.kind != "om":
         raise ArtifactError(f"{spec.path}: this is {artifact.kind}, not an OM", remedy="give the runner that fits")
-    request = {**_request(spec), "files": [artifact.path.name]}
+    model = open_om(artifact.path)
+    request = {**_request(spec), "files": [artifact.path.name], "order": list(model.name_order) or None}
+    request["soc"] = request["soc"] or model.soc
     with worker_session(spec, workdir, "run_om.py", request) as session:
         yield session
         session.finish(_CLOSING_S)
 
 
-def _request(spec: RunnerSpec) -> Mapping[str, Any]:
+def _request(spec: RunnerSpec) -> dict[str, Any]:
     """Return what the worker is told beside the spec, its options checked."""
     device, gear, runtime = (spec.options.get(name) for name in ("device_id", "gear", "runtime"))
     if device is not None and (isinstance(device, bool) or not isinstance(device, int) or device < 0):

@@ -320,20 +320,25 @@ def test_picture_sizes_and_other_axes(acl: Any, device: Any, tmp_path: Path) -> 
     assert clean(acl)
 
 
-def test_dims_of_all_inputs(acl: Any, device: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]])
+def test_dims_of_all_inputs(acl: Any, device: Any, tmp_path: Path, order: list[str]) -> None:
+    """Gears list the axes of all inputs in the order of atc's --input_shape, which only the file tells."""
     a = {"name": "a", "shape": [-1, 4], "dtype": "float32"}
-    b = {"name": "b", "shape": [2, -1], "dtype": "float32"}
+    b = {"name": "b", "shape": [-1, 4], "dtype": "float32"}
     compute = "def compute(i): return dict(action=i['a'] * i['b'].sum())"
-    gears = {"kind": "dims", "values": [[1, 4, 2, 3], [5, 4, 2, 1]]}
-    told = {"inputs": [a, b], "outputs": [{**a, "name": "action", "shape": [5, 4]}], "gears": gears}
-    with device.AclModel(str(om_file(tmp_path, compute, **told))) as model:
-        assert model.shapes([5, 4, 2, 1]) == [[5, 4], [2, 1]]
-        for n, m in ((5, 1), (1, 3)):
-            found = model.run({"a": obs(n, 4), "b": np.ones((2, m), np.float32)})["action"]
-            np.testing.assert_array_equal(found, obs(n, 4) * np.float32(2 * m))
+    gears = {"kind": "dims", "values": [[1, 4, 3, 4], [5, 4, 1, 4]]}
+    told = {"inputs": [a, b], "outputs": [{**a, "name": "action", "shape": [5, 4]}], "gears": gears, "order": order}
+    path = str(om_file(tmp_path, compute, **told))
+    first, second = ((n, m) if order[0] == "a" else (m, n) for n, m in ((1, 3), (5, 1)))
+    with device.AclModel(path, order=order) as model:
+        for n, m in (first, second, first):
+            found = model.run({"a": obs(n, 4), "b": np.ones((m, 4), np.float32)})["action"]
+            np.testing.assert_array_equal(found, obs(n, 4) * np.float32(4 * m))
         with pytest.raises(device.AclError, match="only these run"):
-            model.run({"a": obs(5, 4), "b": np.ones((2, 3), np.float32)})
+            model.run({"a": obs(first[1], 4), "b": np.ones((first[0], 4), np.float32)})
     assert clean(acl)
+    for said in (None, ["a"], ["a", "c"], ["a", "b", "b"]):
+        assert "only the file tells" in str(refusal(device, Path(path), order=said))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 ``model.om.json`` says ``inputs`` and ``outputs`` (name, shape, dtype; -1 where a gear decides), ``gears`` (kind,
 values), ``soc``, ``arithmetic`` (``float16`` rounds the outputs), ``unwritten`` (an output that the device leaves as it
-was, or ``name:n`` for its last n values), ``dims`` (the concatenated sizes of each gear), ``aipp`` (an input's bytes).
+was, or ``name/n`` for its last n values), ``order`` (in which gears of the kind ``dims`` list the inputs' axes).
 ``model.om.py`` holds ``compute(inputs) -> outputs``, or ``model.om.onnx`` is run by ONNX Runtime.
 """
 
@@ -69,14 +69,16 @@ class Described:
 
     def shapes(self, gear):
         """Return the inputs' shapes in one gear, without the input of the gears itself."""
-        found, every = [], iter(gear or [])
-        for t in self.told["inputs"]:
+        found, every = {}, iter(gear or [])
+        tensors = {t["name"]: t for t in self.told["inputs"]}
+        for name in self.told.get("order") or tensors:
+            t = tensors[name]
             if self.gears and self.gears["kind"] == "dims":
-                found.append([next(every) for _ in t["shape"]])
+                found[name] = [next(every) for _ in t["shape"]]
             else:
                 numbers = iter(gear or [])
-                found.append([next(numbers) if d < 0 else d for d in t["shape"]])
-        return found
+                found[name] = [next(numbers) if d < 0 else d for d in t["shape"]]
+        return [found[t["name"]] for t in self.told["inputs"]]
 
     def size(self, side, index):
         """Return the bytes of a buffer: of the largest gear, where there are gears."""
