@@ -237,7 +237,7 @@ def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:
     if artifact.kind not in RUNNER_OF:
         raise UsageError(
             f"{artifact.path}: nothing here runs a file of kind {artifact.kind!r}",
-            expected="ONNX, TorchScript, .pt2, OM, a LeRobot folder, a checkpoint, package.module:factory, a trace, .npz",
+            expected="ONNX, TorchScript, .pt2, OM, LeRobot folder, checkpoint, package.module:factory, trace, .npz",
             remedy=_remedy(artifact.kind),
         )
     return replace(spec, runner=RUNNER_OF[artifact.kind])
