@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import re
 import struct
 import zipfile
@@ -256,7 +257,7 @@ def _looks_like_safetensors(head: bytes) -> bool:
 
 
 def files_of(artifact: Artifact) -> Iterator[Path]:
-    """Yield every file whose bytes make the artifact: a folder's tree, an ONNX file's external data beside it.
+    """Yield every file whose bytes make the artifact: a folder's tree, what an ONNX or OM keeps in files beside it.
 
     Raises:
         ArtifactError: a folder holds a link that leads nowhere.
@@ -278,6 +279,19 @@ def files_of(artifact: Artifact) -> Iterator[Path]:
         yield from _shards(path)
     if artifact.kind == "openvino" and path.with_suffix(".bin").is_file():
         yield path.with_suffix(".bin")
+    if artifact.kind == "om":
+        yield from _om_weight_files(path)
+
+
+def _om_weight_files(path: Path) -> list[Path]:
+    """Return the files of the folder ``weight`` beside an OM that keeps constants there (atc --external_weight)."""
+    folder = path.parent / "weight"
+    if not folder.is_dir():
+        return []
+    with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"FileConstant") < 0:  # the type of such a node, written as it is
+            return []
+    return sorted(p for p in folder.rglob("*") if p.is_file())
 
 
 def _shards(index: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from parity.artifact import recognize
+from parity.artifact import files_of, recognize
 from parity.errors import ArtifactError, UsageError
 from parity.om.reading import open_om
 from parity.runner.base import RunnerSpec, Session
@@ -47,7 +47,8 @@ def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
     if artifact.kind != "om":
         raise ArtifactError(f"{spec.path}: this is {artifact.kind}, not an OM", remedy="give the runner that fits")
     model = open_om(artifact.path)
-    request = {**_request(spec), "files": [artifact.path.name], "order": list(model.name_order) or None}
+    files = [f.relative_to(artifact.path.parent).as_posix() for f in files_of(artifact)]
+    request = {**_request(spec), "files": files, "order": list(model.name_order) or None}
     request["soc"] = request["soc"] or model.soc
     with worker_session(spec, workdir, "run_om.py", request) as session:
         yield session

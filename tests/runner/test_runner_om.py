@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from acl_runs import ACTION, AIS_DOUBLE, DOUBLE, OBS, logged
 from acl_runs import real_om as om_file
+from om_writer import Node, Om, Port, write
+from parity.artifact import digest, recognize
 from parity.errors import ArtifactError, RunnerError, UsageError
 from parity.runner.findings import session_findings
 from runs import block, opened
@@ -226,6 +229,32 @@ def test_a_file_that_changes_while_it_is_loaded(log: Path, monkeypatch: pytest.M
     with pytest.raises(RunnerError, match="changed while it was loaded"), opened("om", path, tmp_path):
         pass
     assert clean(log)
+
+
+def test_weights_that_lie_beside_the_file_are_hashed_with_it(
+    log: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = om_file(tmp_path)
+    weights = tmp_path / "weight" / "weight_1"
+    weights.parent.mkdir()
+    weights.write_bytes(b"1234")
+    alone = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest(recognize(path)) == (
+        alone,
+        path.stat().st_size,
+    )  # a folder of that name, of which the file knows nothing
+    told = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
+    port = Port("action", (2, 3), source="c:0")
+    write(
+        path, Om((Port("obs", (2, 4)),), (port,), (Node("c", "FileConstant"),), attributes={"soc_version": told["soc"]})
+    )
+    both = digest(recognize(path))
+    assert both[1] == path.stat().st_size + 4
+    with opened("om", path, tmp_path) as session:
+        assert session.info.loaded_sha256 == both[0]
+    weights.write_bytes(b"1235")
+    with opened("om", path, tmp_path) as session:
+        assert session.info.loaded_sha256 == digest(recognize(path))[0] != both[0]
 
 
 def test_a_release_that_fails_is_told_once_nothing_else_failed(
