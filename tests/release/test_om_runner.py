@@ -12,6 +12,7 @@ from acl_runs import DOUBLE, compiled, logged
 from judged import run_release, with_code
 from models import mlp
 from parity.cli import main
+from replay_release import replay, write_release
 
 GEARED = [{"name": "obs", "shape": [-1, 6], "dtype": "float32"}]
 
@@ -171,3 +172,27 @@ def test_an_om_that_changes_while_it_is_tested_is_not_judged(
     assert (code, report["verdict"]) == (3, "NOT_JUDGED")
     (finding,) = with_code(report, "GATE003")
     assert "changed while it was being tested" in f"{finding['title']} {finding['detail']}"
+
+
+@pytest.mark.parametrize("gears", [[[1], [8]], [[1]]])
+def test_recorded_data_go_through_an_om_in_its_largest_gear(log: Path, tmp_path: Path, gears: list[list[int]]) -> None:
+    toml = write_release(tmp_path, {"npu": None})
+    largest = gears[-1][0]
+    compiled(
+        tmp_path / "npu.onnx",
+        tmp_path / "npu.om",
+        inputs=[{"name": "obs", "shape": [-1, 6], "dtype": "float32"}],
+        outputs=[{"name": "Reshape_3:0:action", "shape": [largest, 4, 3], "dtype": "float32"}],
+        gears={"kind": "batch", "values": gears},
+        output_shapes=[f"{i},0,{values[0]},4,3" for i, values in enumerate(gears)],
+    )
+    text = toml.read_text(encoding="utf-8").replace('path = "npu.onnx"', 'path = "npu.om"\nprecision = "float16"')
+    toml.write_text(text, encoding="utf-8")
+    _, report = replay(toml)
+    verdicts = {m["verdict"] for m in report["measures"] if m["id"].startswith("npu/")}
+    assert "PASS" in verdicts
+    assert verdicts <= {"PASS"}, report["measures"]
+    assert logged(log, "violation") == []
+    frames = 40 + 25 + 33
+    assert logged(log, "call").count("mdl.execute") >= frames / largest
+    assert (logged(log, "call").count("mdl.execute") < frames) == (largest > 1)
