@@ -107,20 +107,21 @@ def _silent(pair: Paired) -> list[Finding]:
     """Return a finding where what the reference takes is not what the OM takes, and the runtime would take it."""
     spec, tensor = pair.spec, pair.tensor
     own = spec_of(tensor)
-    shape = at_size_of(spec, own)
-    given, wanted = bytes_of(shape, spec.dtype or tensor.dtype), wanted_bytes(tensor)
-    if given is None or wanted is None or shape is None or own.shape is None:
+    shape, takes = at_size_of(spec, own), at_size_of(own, spec)
+    given = bytes_of(shape, spec.dtype or tensor.dtype)
+    wanted = wanted_bytes(tensor) if takes == own.shape else bytes_of(takes, tensor.dtype)
+    if given is None or wanted is None or shape is None or takes is None:
         return []
-    dtype, other = bool(spec.dtype and spec.dtype != tensor.dtype), _squeezed(shape) != _squeezed(own.shape)
+    dtype, other = bool(spec.dtype and spec.dtype != tensor.dtype), _squeezed(shape) != _squeezed(takes)
     how = taken(given, wanted)
     if not (dtype or other) or how == "refused":
         return []
     return [
         Finding(
             SILENT,
-            "error",
+            "warning",
             f"{spec.name}: {spec.dtype or tensor.dtype} {show(shape)}, which the reference takes, is not the "
-            f"{tensor.dtype} {show(own.shape)} of the OM, and the runtime accepts it: it {WORDS[how]} "
+            f"{tensor.dtype} {show(takes)} of the OM, and the runtime accepts it: it {WORDS[how]} "
             f"({given} for {wanted}).",
             where=spec.name,
             evidence={"given_bytes": given, "wanted_bytes": wanted, "taken": how, "dtype": dtype, "shape": other},
@@ -174,7 +175,7 @@ def _order(model: OmModel, pairs: Sequence[Paired], inputs: Sequence[TensorSpec]
     told = f"; fed in the reference's order it would take {', '.join(unnoticed[:4])}" if unnoticed else ""
     yield Finding(
         POSITION,
-        "error" if len(unnoticed) == len(swapped) else "warning",
+        "warning",
         f"The OM's inputs stand in another order, and are fed by position{told}.",
         where="inputs",
         evidence={"reference": [p.spec.name for p in pairs], "om": [t.source_name for t in model.inputs]},

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from parity.checkpoint.checkpoint import Checkpoint
 from parity.finding import Finding
+from parity.om.reading import open_om
 from parity.provenance.origin import Trace
 from parity.provenance.words import LISTED, listed
 
@@ -15,18 +16,25 @@ _HOST = re.compile(r"_(filter|bias)_host$")  # what ConvBatchnormFusionPass call
 
 
 def folded_by_compiler(checkpoint: Checkpoint) -> frozenset[str]:
-    """Return the names of an OM's constants into which its compiler folded a BatchNorm or a scale."""
-    return frozenset(n for n in checkpoint.weights if _HOST.search(n))
+    """Return the names of an OM's constants into which its compiler folded a BatchNorm or a scale.
+
+    Raises:
+        ArtifactError: it can no longer be read.
+    """
+    if checkpoint.artifact.kind != "om":
+        return frozenset()
+    constants = open_om(checkpoint.artifact.path).constants
+    return frozenset(n for n, c in constants.items() if c.folded or _HOST.search(n))
 
 
 def om_findings(found: Trace) -> Iterator[Finding]:
     """Yield what is to be said where an OM is among what was asked about."""
     exported, best = found.exported.checkpoint, found.best
     kinds = exported.artifact.kind, best.source.checkpoint.artifact.kind
-    if kinds[0] == "om":
+    if kinds[0] == "om" and best.outcome.relation in ("PARTIAL", "STALE"):
         folded = folded_by_compiler(exported)
         names = [f.exported for f in best.outcome.missing if f.exported in folded]
-        if names and best.outcome.relation in ("PARTIAL", "STALE"):
+        if names:
             yield Finding(
                 UNEXPLAINED,
                 "info",
