@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from parity.contract.disagree_tensors import show
 from parity.contract.matching import Match, match_tensors
 from parity.contract.model import Contract
-from parity.contract.om_sizes import at_size_of, bytes_of, model_spec, sizes_in_words, spec_of, taken, wanted_bytes
+from parity.contract.om_sizes import (
+    at_size_of,
+    bytes_of,
+    model_spec,
+    policy_inputs,
+    sizes_in_words,
+    spec_of,
+    taken,
+    wanted_bytes,
+)
 from parity.finding import Finding
 from parity.om.model import OmModel, OmTensor
 from parity.tensor import TensorSpec
@@ -32,8 +41,9 @@ class Paired:
 
 def paired_inputs(model: OmModel, inputs: Sequence[TensorSpec]) -> list[Paired]:
     """Return which of the reference's inputs is which of the OM's, in the reference's order."""
-    specs = [model_spec(t) for t in model.inputs]
-    by_id = {id(s): t for s, t in zip(specs, model.inputs, strict=True)}
+    tensors = policy_inputs(model)
+    specs = [model_spec(t) for t in tensors]
+    by_id = {id(s): t for s, t in zip(specs, tensors, strict=True)}
     return [Paired(m.a, by_id[id(m.b)]) for m in _matches(inputs, specs)]
 
 
@@ -160,7 +170,7 @@ def _order(model: OmModel, pairs: Sequence[Paired], inputs: Sequence[TensorSpec]
     """Yield a finding where inputs stand in another order: pyACL feeds by position."""
     if not all(t.batched for t in inputs):
         return  # a configuration has no order
-    position = {id(t): i for i, t in enumerate(model.inputs)}
+    position = {id(t): i for i, t in enumerate(policy_inputs(model))}
     order = [position[id(p.tensor)] for p in pairs]
     if order == sorted(order):
         return
@@ -178,6 +188,6 @@ def _order(model: OmModel, pairs: Sequence[Paired], inputs: Sequence[TensorSpec]
         "warning",
         f"The OM's inputs stand in another order, and are fed by position{told}.",
         where="inputs",
-        evidence={"reference": [p.spec.name for p in pairs], "om": [t.source_name for t in model.inputs]},
+        evidence={"reference": [p.spec.name for p in pairs], "om": [t.source_name for t in policy_inputs(model)]},
         remedy="feed by name: map names to positions from the OM itself, as runner `om` does",
     )

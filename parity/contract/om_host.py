@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from parity.contract.om_sizes import ITEM_BYTES, TOLERATED, wanted_bytes
+from parity.contract.om_sizes import ITEM_BYTES, TOLERATED, policy_inputs, wanted_bytes
 from parity.finding import Finding
 from parity.om.model import OmModel, OmTensor
 
@@ -20,8 +20,9 @@ SHOWN = 3
 
 def host_findings(model: OmModel, where: str) -> list[Finding]:
     """Return at most one finding: which wrong inputs the runtime would accept for this model."""
-    told = {t.source_name: about for t in model.inputs if (about := _of(t))}
-    swaps = [(a.source_name, b.source_name) for a, b in combinations(model.inputs, 2) if _alike(a, b)]
+    tensors = policy_inputs(model)
+    told = {t.source_name: about for t in tensors if (about := _of(t))}
+    swaps = [(a.source_name, b.source_name) for a, b in combinations(tensors, 2) if _alike(a, b)]
     if not told and not swaps:
         return []
     short = [f"{n} up to {a['elements_short']} elements short" for n, a in told.items() if a.get("elements_short")]

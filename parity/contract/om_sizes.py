@@ -16,6 +16,7 @@ from parity.tensor import Shape, TensorSpec
 TOLERATED = 64  # bytes that an input may lack before the runtime refuses it
 ITEM_BYTES = {"bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "int32": 4}
 ITEM_BYTES |= {"uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8, "complex64": 8, "complex128": 16}
+ADDED = ("ascend_mbatch_shape_data", "ascend_dynamic_aipp_data")  # which gear, which AIPP: the runtime fills them
 Taken = Literal["refused", "short", "exact", "large"]
 
 
@@ -34,6 +35,11 @@ def model_spec(tensor: OmTensor) -> TensorSpec:
         tuple(None if n < 0 else n for n in shape) if known and shape is not None else spec.shape,
         dtype if isinstance(dtype, str) else spec.dtype,
     )
+
+
+def policy_inputs(model: OmModel) -> list[OmTensor]:
+    """Return the inputs that the host gives, in the file's order: without those that the compiler added."""
+    return [t for t in model.inputs if not t.name.startswith(ADDED)]
 
 
 def bytes_of(shape: Shape | None, dtype: str | None) -> int | None:
@@ -68,7 +74,7 @@ def at_size_of(spec: TensorSpec, tensor: TensorSpec) -> Shape | None:
 def runs_at(model: OmModel, shapes: Mapping[str, Sequence[int]]) -> bool:
     """Whether the model runs at these shapes, by the OM's own input names; inputs that are not named are not asked."""
     free: list[int] = []
-    for tensor in model.inputs:
+    for tensor in policy_inputs(model):
         given = shapes.get(tensor.name)
         if given is None:
             continue
@@ -106,5 +112,5 @@ def sizes_in_words(model: OmModel) -> str:
         what = {"batch": "batches of", "image": "images of", "dims": "sizes"}[model.gears.kind]
         gears = ["x".join(map(str, v)) for v in model.gears.values]
         return f"{what} {', '.join(gears[:12])}{' and more' if len(gears) > 12 else ''} only"
-    shown = [f"{t.source_name} {tuple(t.shape)}" for t in model.inputs[:4]]
+    shown = [f"{t.source_name} {tuple(t.shape)}" for t in policy_inputs(model)[:4]]
     return f"{', '.join(shown)}{' and more' if len(model.inputs) > 4 else ''} only"

@@ -11,6 +11,7 @@ from parity.errors import ArtifactError, UsageError
 
 CHECKPOINT = " checkpoint"  # what the report calls the weights that the user names beside a side: "ort checkpoint"
 BEHIND = " artifact"  # what it calls the artifact behind a recording or a command: "board artifact"
+GRAPHS = ("onnx", "torchscript", "pt2", "om", "om2")  # kinds that tell what they take and give
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,13 @@ def behind_of(path: str | None, name: str, root: Path) -> Behind | None:
     try:
         return Behind(name, found, path, sha256, size, read_contract(found))
     except ArtifactError as e:
-        return Behind(name, found, path, sha256, size, problem=e.message)
+        return Behind(name, found, path, sha256, size, problem=e.message if found.kind in GRAPHS else None)
 
 
 def _named(path: str | None, name: str, root: Path, key: str) -> Artifact | None:
     if path is None:
         return None
     try:
-        return recognize(root / Path(path).expanduser())
+        return recognize(root / Path(path).expanduser(), foreign=key == "artifact")
     except ArtifactError as e:
         raise UsageError(f"[{name}] {key}: {e.message}", expected=e.expected, remedy=e.remedy) from None

@@ -36,7 +36,7 @@ from parity.trace import Trace as Recording
 
 SIZE, OTHER_FILE, OTHER_WEIGHTS, UNREADABLE = "OM031", "OM043", "OM044", "GATE018"
 MAX_NAMED = 4
-RECORDED_HASHES = ("om_sha256", "artifact_sha256")  # where a recording says which file answered
+RECORDED_HASH = ("captured", "artifact", "sha256")  # where `parity capture` notes which file answered
 
 
 def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
@@ -61,14 +61,16 @@ def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
         "chip": chip_of(model),
         "precision_mode": model.precision_mode,
         "toolkit": dict(model.toolkit),
-        "random_ops": list(model.random_ops),
         "findings": [f.as_json() for f in found],
     }
 
 
 def compiled_findings(facts: Facts, side: Side, judged: str) -> Iterator[Finding]:
     """Yield what is to be said of a candidate's OM, which is judged in the precision class ``judged``."""
-    told = facts.compiled
+    told, behind = facts.compiled, side.behind.contract if side.behind is not None else None
+    if behind is not None:  # that of what runs tells for itself
+        yield from (f.for_candidate(side.name) for f in behind.findings)
+        yield from gate.random_ops([str(o) for o in behind.metadata.get("random_ops", ())], str(behind.path), side.name)
     if told is None:
         if side.behind is not None and side.behind.artifact.kind == "om":
             yield unreadable(side.name, side.behind.given, "the run was interrupted before")
@@ -79,8 +81,6 @@ def compiled_findings(facts: Facts, side: Side, judged: str) -> Iterator[Finding
     yield from (Finding(**f).for_candidate(side.name) for f in told["findings"])
     yield from (f.for_candidate(side.name) for f in chip_findings(told["chip"], side.soc, told["path"]))
     yield from (f.for_candidate(side.name) for f in precision_findings(told["precision_mode"], judged, told["path"]))
-    if side.behind is not None:  # else its contract tells
-        yield from gate.random_ops(told["random_ops"], told["path"], side.name)
 
 
 def unreadable(candidate: str, given: str, why: str) -> Finding:
@@ -165,8 +165,10 @@ def _recorded_from(side: Side) -> Iterator[Finding]:
     if side.behind is None or side.artifact is None or side.artifact.kind != "trace":
         return
     with Recording.open(side.artifact.path) as recording:
-        said = next((recording.meta[k] for k in RECORDED_HASHES if isinstance(recording.meta.get(k), str)), None)
-    if said is not None and said.lower() != side.behind.sha256:
+        said: Any = recording.meta
+    for key in RECORDED_HASH:
+        said = said.get(key) if isinstance(said, Mapping) else None
+    if isinstance(said, str) and said.lower() != side.behind.sha256:
         yield Finding(
             OTHER_FILE,
             "error",
