@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -90,18 +90,30 @@ class Trace:
 def speaking(weights: Mapping[str, Weight]) -> tuple[list[Asked], Counter[str]]:
     """Return the tensors that say whose they are, and how many of the others there are, by reason.
 
+    A constant that a compiler stored in a way that is not known is asked for all the same, and found nowhere.
+
     Raises:
         ArtifactError: a tensor's bytes cannot be read.
     """
     found, silent = [], Counter[str]()
     with np.errstate(all="ignore"):
         for weight in map(held, weights.values()):
-            why = why_silent(weight)
+            try:
+                why = why_silent(weight)
+            except ArtifactError:
+                if not weight.compiled:
+                    raise
+                found.append(asked(_unknown(weight)))
+                continue
             if why is None:
                 found.append(asked(weight))
             else:
                 silent[why] += 1
     return found, silent
+
+
+def _unknown(weight: Weight) -> Weight:
+    return replace(weight, shape=(2,), dtype="float32", load=lambda: np.full(2, np.nan, np.float32))
 
 
 def trace(
