@@ -122,7 +122,7 @@ def trace(
     """Return which tensors of which checkpoint are inside an exported file; nothing is executed.
 
     Args:
-        exported: ONNX, TorchScript, ``.pt2``, a checkpoint, safetensors, ``.npz`` or a LeRobot folder.
+        exported: ONNX, OM, TorchScript, ``.pt2``, a checkpoint, safetensors, ``.npz`` or a LeRobot folder.
         checkpoints: where they may come from, each of the same kinds. One that is unreadable is noted.
         progress: called with how many checkpoints were read, of how many.
 

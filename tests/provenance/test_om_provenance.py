@@ -215,3 +215,10 @@ def test_a_constant_that_cannot_be_read_is_not_taken_for_found(tmp_path: Path) -
     assert found.best.outcome.relation == "PARTIAL"
     assert [f.exported for f in found.best.outcome.missing] == ["odd"]
     assert "kept outside of the file" in codes(found)["OM048"]
+
+
+def test_only_is_refused_of_rounded_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    w = plain(vision())
+    om, source = compiled(tmp_path / "p.om", w), save_tensors(tmp_path / "w.safetensors", w)
+    assert main(["provenance", str(om), str(source), "--only", "head.*"]) == 2
+    assert "rounded" in capsys.readouterr().err
