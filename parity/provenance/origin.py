@@ -22,6 +22,7 @@ from parity.provenance.relation import RANK, Outcome, relate
 from parity.provenance.source import WHOLE, Source, only_names, read_source
 
 Progress = Callable[[int, int], None]
+QUANTIZED = 64  # integers of 8 bits from which on a constant is taken for weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Trace:
 def speaking(weights: Mapping[str, Weight]) -> tuple[list[Asked], Counter[str]]:
     """Return the tensors that say whose they are, and how many of the others there are, by reason.
 
-    A constant that a compiler stored in a way that is not known is asked for all the same, and found nowhere.
+    A constant that a compiler stored in a way that is not known, such as integers without their scale, is asked for all
+    the same, and found nowhere.
 
     Raises:
         ArtifactError: a tensor's bytes cannot be read.
@@ -103,13 +105,21 @@ def speaking(weights: Mapping[str, Weight]) -> tuple[list[Asked], Counter[str]]:
             except ArtifactError:
                 if not weight.compiled:
                     raise
-                found.append(asked(_unknown(weight)))
-                continue
+                why = None
+                weight = _unknown(weight)
+            if why is not None and quantized_without_scale(weight):
+                why, weight = None, _unknown(weight)
             if why is None:
                 found.append(asked(weight))
             else:
                 silent[why] += 1
     return found, silent
+
+
+def quantized_without_scale(weight: Weight) -> bool:
+    """Whether a compiler's constant is weights as integers, of which it does not say what numbers they stand for."""
+    small = weight.dtype in ("int8", "uint8", "int4", "uint4")
+    return weight.compiled and small and weight.quantization is None and weight.size >= QUANTIZED
 
 
 def _unknown(weight: Weight) -> Weight:

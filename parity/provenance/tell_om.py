@@ -9,7 +9,7 @@ from parity.checkpoint.checkpoint import Checkpoint
 from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.om.reading import open_om
-from parity.provenance.origin import Trace
+from parity.provenance.origin import Trace, quantized_without_scale
 from parity.provenance.words import LISTED, listed
 
 UNEXPLAINED, ASKED_BACKWARDS, UNREAD = "OM045", "OM046", "OM048"
@@ -61,6 +61,9 @@ def _unread(exported: Checkpoint, names: Sequence[str]) -> Iterator[Finding]:
     """Yield a finding where constants were not found because they could not be read."""
     why: dict[str, str] = {}
     for name in names:
+        if quantized_without_scale(exported.weights[name]):
+            why[name] = f"{name} is weights as {exported.weights[name].dtype}, without the scale that they stand for"
+            continue
         try:
             exported.weights[name].load()
         except ArtifactError as e:

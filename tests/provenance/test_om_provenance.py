@@ -222,3 +222,15 @@ def test_only_is_refused_of_rounded_weights(tmp_path: Path, capsys: pytest.Captu
     om, source = compiled(tmp_path / "p.om", w), save_tensors(tmp_path / "w.safetensors", w)
     assert main(["provenance", str(om), str(source), "--only", "head.*"]) == 2
     assert "rounded" in capsys.readouterr().err
+
+
+def test_integers_without_a_scale_are_not_taken_for_nothing(tmp_path: Path) -> None:
+    """A quantized OM of which only the biases are known must not match by them."""
+    w = plain(vision())
+    kept = [Constant(n, a.astype(np.float16)) for n, a in w.items() if a.ndim == 1]
+    matrix = np.random.default_rng(0).integers(-127, 127, (6, 24)).astype(np.int8)
+    om = write(tmp_path / "p.om", Om(constants=(*kept, Constant("quantized", matrix))))
+    found = trace(om, [save_tensors(tmp_path / "w.safetensors", w)])
+    assert found.best.outcome.relation == "PARTIAL"
+    assert [f.exported for f in found.best.outcome.missing] == ["quantized"]
+    assert "int8" in codes(found)["OM048"]
