@@ -50,7 +50,7 @@ def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
         return {"path": given, "problem": e.message}
     return {
         "path": given,
-        "chip": chip_of(model),
+        "chip": chip_of(model) or side.spec.options.get("soc"),  # runner `om` is told where the file does not say
         "precision_mode": model.precision_mode,
         "toolkit": dict(model.toolkit),
         "findings": [f.as_json() for f in found],
@@ -71,7 +71,8 @@ def compiled_findings(facts: Facts, side: Side, judged: str) -> Iterator[Finding
         yield unreadable(side.name, told["path"], told["problem"])
         return
     yield from (Finding(**f).for_candidate(side.name) for f in told["findings"])
-    yield from (f.for_candidate(side.name) for f in chip_findings(told["chip"], side.soc, told["path"]))
+    chips = chip_findings(told["chip"], side.soc, told["path"])
+    yield from (f.for_candidate(side.name) for f in chips)
     yield from (f.for_candidate(side.name) for f in precision_findings(told["precision_mode"], judged, told["path"]))
 
 

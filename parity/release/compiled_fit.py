@@ -39,9 +39,10 @@ def fitting_findings(prepared: Prepared, side: Side, model: OmModel, given: str)
             for d in disagreements(contract, behind):
                 found = d.as_finding()
                 yield replace(found, severity="warning") if found.severity == "error" else found
-    if behind is not None and side.contract is not None:
-        yield from _outputs(side.contract, behind)
-    yield from _sizes(prepared, side, model)
+    if side.pipeline is None:  # else the cases are the policy's, not the graph's
+        if behind is not None and side.contract is not None:
+            yield from _outputs(side.contract, behind)
+        yield from _sizes(prepared, side, model)
     yield from host_findings(model, given)
     yield from _recorded_from(side)
 
