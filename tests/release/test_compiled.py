@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from om_writer import Node, Port
 
 from compiled_om import compiled
 from judged import run_release, with_code
 from models import mlp, toml
+from om_writer import Node, Port
 from parity.cli import main
 from parity.tensor import Block
 from parity.trace import Trace, TraceWriter
@@ -44,14 +45,23 @@ def board(folder: Path, extra: str = 'artifact = "policy.om"\n', more: str = "")
     toml(folder, {}, more=f"\n[[candidate]]\n{BOARD}{extra}{more}")
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reference, what a "device" answered, and an OM that was compiled from the reference."""
+    folder = tmp_path_factory.mktemp("recorded")
+    mlp(folder / "reference.onnx")
+    mlp(folder / "device.onnx", doc="device")
+    toml(folder, {"other": "reference.onnx"}, reference="device.onnx", more="[cases]\nnominal = 6\nedge = false\n")
+    assert run_release(folder, "--record", str(folder / "device.h5"))[0] == 0
+    policy(folder / "policy.om")
+    return folder
+
+
 @pytest.fixture
-def release(tmp_path: Path) -> Path:
-    """A release whose candidate was recorded, and an OM that was compiled from the reference."""
-    mlp(tmp_path / "reference.onnx")
-    mlp(tmp_path / "device.onnx", doc="device")
-    toml(tmp_path, {"other": "reference.onnx"}, reference="device.onnx")
-    assert run_release(tmp_path, "--record", str(tmp_path / "device.h5"))[0] == 0
-    policy(tmp_path / "policy.om")
+def release(recorded: Path, tmp_path: Path) -> Path:
+    """A release whose candidate was recorded, with the OM that answered behind it."""
+    for name in ("reference.onnx", "device.h5", "policy.om"):
+        shutil.copy2(recorded / name, tmp_path / name)
     board(tmp_path)
     return tmp_path
 
