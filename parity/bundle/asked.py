@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +49,11 @@ class About:
 class Source(Protocol):
     """Where questions are known from."""
 
-    about: About
-    cases: Mapping[str, Asked]
+    @property
+    def about(self) -> About: ...
+
+    @property
+    def cases(self) -> Mapping[str, Asked]: ...
 
     def case(self, case_id: str) -> Case:
         """Return the case as the release has it; raises `Refused` where it is not what it was."""
@@ -139,6 +143,32 @@ class ByBundle:
     def answered(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return the outputs as they are."""
         return dict(outputs)
+
+
+class Only:
+    """Some of the cases of a source, in an order of their own: what a tool that tells no names was run on."""
+
+    def __init__(self, source: Source, ids: Sequence[str]) -> None:
+        """Choose cases.
+
+        Raises:
+            UsageError: one that was not asked, or one twice.
+        """
+        odd = [i for i in ids if i not in source.cases] or [i for i in ids if ids.count(i) > 1]
+        if odd:
+            near = difflib.get_close_matches(odd[0], list(source.cases), 1)
+            hint = f"; did you mean {near[0]!r}?" if near and near[0] != odd[0] else ""
+            raise UsageError(f"--case {odd[0]}: no case of the release, or said twice{hint}")
+        self._source = source
+        self.about, self.cases = source.about, {i: source.cases[i] for i in ids}
+
+    def case(self, case_id: str) -> Case:
+        """Return the case as the release has it."""
+        return self._source.case(case_id)
+
+    def answered(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return what is judged, from what the artifact gave."""
+        return self._source.answered(outputs)
 
 
 def _shape(told: list[int | str | None] | None) -> tuple[int | str | None, ...] | None:

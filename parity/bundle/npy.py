@@ -22,13 +22,13 @@ def encoded(array: Array) -> tuple[bytes, memoryview]:
     """Return the header and the values of ``array`` as `.npy`; bfloat16 as the 16-bit integers that hold it."""
     import numpy as np
 
-    plain = array.view(np.uint16) if array.dtype.name == "bfloat16" else array
+    plain: Array = array.view(np.uint16) if array.dtype.name == "bfloat16" else array
     plain = np.ascontiguousarray(plain, plain.dtype.newbyteorder("<")).reshape(array.shape)
     shape = f"({', '.join(str(d) for d in plain.shape)}{',' if plain.ndim == 1 else ''})"
     text = f"{{'descr': '{plain.dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
     padded = text + " " * (-(len(text) + 11) % 64) + "\n"
     header = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode("ascii")
-    return header, memoryview(plain.reshape(-1).view(np.uint8))
+    return header, plain.reshape(-1).view(np.uint8).data
 
 
 def decoded(data: bytes, where: str, dtype: str | None = None) -> Array:

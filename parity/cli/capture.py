@@ -15,6 +15,7 @@ from parity.cli.output import claim, json_option, people, write_json
 @click.option("--bundle", "bundle", metavar="FILE.zip", type=click.Path(path_type=Path), help="What was run.")
 @click.option("--config", "config", metavar="FILE", type=click.Path(path_type=Path), help="The release it was made from.")
 @click.option("--candidate", metavar="NAME", help="Which candidate of --config.  [default: as `parity bundle` chooses]")
+@click.option("--case", "cases", metavar="ID", multiple=True, help="Of a folder without names: what was run, in order.")
 @click.option("-o", "--output", metavar="FILE.h5", type=click.Path(path_type=Path), help="[default: RESULTS with .h5]")
 @json_option()
 def command(
@@ -22,6 +23,7 @@ def command(
     bundle: Path | None,
     config: Path | None,
     candidate: str | None,
+    cases: tuple[str, ...],
     output: Path | None,
     json_file: str | None,
 ) -> int:
@@ -34,11 +36,11 @@ def command(
     Exit codes: 0 imported, 1 refused: a case, an artifact or an output is not what it has to be, 2 usage or unreadable.
     """
     from parity.bundle.capture import capture
-    from parity.cli.carrying import asked_by, print_captured, trace_path
+    from parity.cli.carrying import asked_by, chosen, print_captured, trace_path
 
     claim(json_file)
     with asked_by(bundle, config, candidate) as source:
-        found = capture(results, source, trace_path(results, output))
+        found = capture(results, chosen(source, cases, results), trace_path(results, output))
     write_json(found.as_json(), json_file)
     print_captured(found, people(json_file))
     return found.verdict.exit_code

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from parity.bundle.asked import ByRelease, Source, bundle_asked
+from parity.bundle.asked import ByRelease, Only, Source, bundle_asked
 from parity.bundle.capture import Captured
 from parity.bundle.manifest import SCRIPT
 from parity.bundle.question import Question, question_of
@@ -16,6 +16,7 @@ from parity.bundle.writing import Written
 from parity.errors import UsageError
 from parity.release.config import load_config
 from parity.report.text import clean, log_line
+from parity.runner.origin import told_origin
 from parity.verdict import Verdict
 
 WORDS = 400
@@ -74,6 +75,19 @@ def asked_by(bundle: Path | None, config: Path | None, candidate: str | None) ->
     yield ByRelease(question(release, candidate))
 
 
+def chosen(source: Source, cases: Sequence[str], results: Sequence[Path]) -> Source:
+    """Return the source, or those of its cases that ``--case`` names.
+
+    Raises:
+        UsageError: results of a bundle name their cases themselves: none of them may be left away.
+    """
+    if not cases:
+        return source
+    if not all(path.is_dir() for path in results):
+        raise UsageError("--case is for folders of tools that do not name cases; results of a bundle hold them all")
+    return Only(source, cases)
+
+
 def trace_path(results: Sequence[Path], output: Path | None) -> Path:
     """Return where the trace goes: as asked, else beside the first of the results, called as it is."""
     return output if output is not None else results[0].with_name(f"{results[0].name.removesuffix('.zip')}.h5")
@@ -102,7 +116,7 @@ def print_captured(found: Captured, stream: TextIO) -> None:
         print("FAIL: nothing was imported", file=stream)
         return
     print(log_line(f"PASS: {found.cases} cases imported: {found.trace}"), file=stream)
-    origin = ", ".join(f"{k} {v}" for k, v in found.captured["origin"].items() if k in ("device", "soc", "cann", "driver"))
-    print(log_line(f"  {clean(origin or found.captured['tool'], WORDS)}, {found.captured['recorded']}"), file=stream)
+    origin = f"{told_origin(found.captured)} ({found.captured['tool']}), {found.captured['recorded']}"
+    print(log_line(f"  {clean(origin, WORDS)}"), file=stream)
     name, path = clean(found.captured["candidate"], WORDS), clean(str(found.trace), WORDS)
     print(log_line(f'  judge it: [[candidate]] name = "{name}", runner = "recorded", path = "{path}"'), file=stream)
