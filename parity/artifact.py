@@ -110,7 +110,7 @@ def _kind(path: Path, head: bytes) -> Kind:
         return _hdf5_kind(path)
     if head.startswith(_NPY):
         return "npy"
-    if head.startswith(b"IMOD"):
+    if head.startswith((b"IMOD", b"PICO")):  # PICO is a variant for other chips, which the reader refuses
         return "om"
     if _looks_like_safetensors(head):
         return "safetensors"

@@ -82,6 +82,21 @@ class WorkerSession:
         self._dead = self._dead or Failure("interrupted", "the session was closed")
         self._process.stop()
 
+    def finish(self, timeout_s: float) -> None:
+        """Ask an idle worker to give back what would outlive it, such as a device's memory, and wait for its end.
+
+        Raises:
+            RunnerError: it says that it could not.
+        """
+        if self._dead or not self._process.alive:
+            return
+        try:
+            self._process.send({"op": "close"})
+            event = self._process.receive(timeout_s, f"{self._spec.name}: closing")
+        except WorkerDied:
+            return  # it ended, as it was asked to, or was stopped after the time
+        raise RunnerError(f"{self._spec.name}: closing: {event.get('message')}")
+
     def _request(self, block: Block, variant: Variant, repeat: bool) -> dict[str, Any]:
         number = next(self._ids)
         files = {}
