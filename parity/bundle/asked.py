@@ -187,7 +187,7 @@ def bundle_asked(path: Path) -> Iterator[ByBundle]:
         manifest = bundle_manifest(bundle.document(NAME), str(path))
         if manifest.adapted:
             raise UsageError(
-                f"{path}: {manifest.candidate.name} is fed through an adapter or a pipeline, which a bundle does not hold",
+                f"{path}: {manifest.candidate.name} is fed by an adapter or a pipeline, which a bundle does not hold",
                 remedy="say --config parity.toml: the release has both",
             )
         sha = hashlib.sha256(b"".join(bundle.pieces(NAME))).hexdigest()

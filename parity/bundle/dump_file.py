@@ -4,8 +4,8 @@
     header              protobuf ``DumpData``: version 1, time 2, output 3, input 4, buffer 5, op_name 6
     values              of all inputs, then of all outputs, then of buffers and work spaces
 
-``OpOutput``: dtype 1, format 2, shape 3, original_op 4, data 5, size 6, original_shape 7. ``OpInput``: dtype 1, format 2,
-shape 3, data 4, size 5, original_shape 6. ``Shape``: dim 1. Sources: the protobuf definitions and the reader of
+``OpOutput``: dtype 1, format 2, shape 3, original_op 4, data 5, size 6, original_shape 7. ``OpInput``: dtype 1, format
+2, shape 3, data 4, size 5, original_shape 6. ``Shape``: dim 1. Sources: the protobuf definitions and the reader of
 Ascend's accuracy tools (``BigDumpDataParser``); numbers of element types and formats: ``OutputDataType`` and
 ``OutputFormat`` of HiSilicon's ``dump_data.proto``.
 """
@@ -121,7 +121,8 @@ def _dump(path: Path, header: memoryview, start: int, size: int) -> Dump:
         elif number == 6 and isinstance(value, memoryview):
             name = bytes(value).decode("utf-8", "replace")
         more = more or number > 6
-    offset, found = start, {}
+    offset = start
+    found: dict[int, list[DumpTensor]] = {}
     for number, at in ((4, 5), (3, 6)):  # inputs lie first
         found[number] = []
         for part in parts[number]:

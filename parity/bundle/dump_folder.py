@@ -90,7 +90,7 @@ class DumpAnswers:
                 remedy="say which cases were run, in order: --case nominal-0000 --case nominal-0001 …",
             )
         self._folders = dict(zip(cases, folders, strict=True))
-        text = f"{path.name} holds dumps in the order of their executions: that these were the cases asked is not verified."
+        text = f"{path.name} holds dumps in the order of their executions: what these were fed is not verified."
         self.wrong: list[Finding] = [warning(UNTOLD, text, path.name)]
 
     @property

@@ -24,7 +24,7 @@ def encoded(array: Array) -> tuple[bytes, memoryview]:
 
     plain: Array = array.view(np.uint16) if array.dtype.name == "bfloat16" else array
     plain = np.ascontiguousarray(plain, plain.dtype.newbyteorder("<")).reshape(array.shape)
-    shape = f"({', '.join(str(d) for d in plain.shape)}{',' if plain.ndim == 1 else ''})"
+    shape = str(tuple(int(d) for d in array.shape))
     text = f"{{'descr': '{plain.dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
     padded = text + " " * (-(len(text) + 11) % 64) + "\n"
     header = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode("ascii")

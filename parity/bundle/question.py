@@ -133,7 +133,9 @@ def _left_out(prepared: Prepared, config: Config, side: Side) -> list[str]:
     found = []
     asked = config.cases.worst if config.cases else 0
     if asked:
-        found.append("worst cases are found by running both sides: record them (`parity run --record`) to take them along")
+        found.append(
+            "worst cases are found by running both sides: record them (`parity run --record`) to take them along"
+        )
     if any(side.name in takers for takers in prepared.batches.takers.values()):
         found.append("batches: the device runs the single cases that they are made of")
     if config.replay.dataset is not None:

@@ -29,7 +29,19 @@ from parity.tensor import Array
 
 _SHOWN = 20  # entries that get a finding of their own
 _TEXT = 200  # characters of what a device says of itself
-_TOLD = ("runtime", "device", "soc", "cann", "driver", "provider", "machine", "platform", "python", "numpy", "device_id")
+_TOLD = (
+    "runtime",
+    "device",
+    "soc",
+    "cann",
+    "driver",
+    "provider",
+    "machine",
+    "platform",
+    "python",
+    "numpy",
+    "device_id",
+)
 
 
 class ZipAnswers:
@@ -114,7 +126,9 @@ class ZipAnswers:
         where = f"{case_id}/{name}"
         size = self._zip.size(told.file)
         if size is None:
-            raise Refused(error(TAMPERED, f"{told.file[:_TEXT]}, output {name} of case {case_id}, is not there.", where))
+            raise Refused(
+                error(TAMPERED, f"{told.file[:_TEXT]}, output {name} of case {case_id}, is not there.", where)
+            )
         try:
             due = size_of(told.dtype, tuple(told.shape))
             if size != told.bytes or not due <= size <= due + MAX_HEADER:

@@ -18,6 +18,7 @@ MODELS = {
         "runner/worker/acl_calls.py",
         "runner/worker/acl_arrays.py",
         "runner/worker/acl_model.py",
+        "runner/worker/ais_model.py",
         "bundle/device/om_model.py",
     ),
 }

@@ -1,4 +1,4 @@
-"""Outputs that ais_bench or msame wrote, as plain files: `<input>_<i>.npy` (or `.bin`, `.txt`), `<input>_output_<i>.bin`.
+"""Outputs that ais_bench or msame wrote: `<input>_<i>.npy` (or `.bin`, `.txt`), `<input>_output_<i>.bin`.
 
 `<input>` is the name of the first input's file, and the bundle calls that as its case: `ais_bench --model M.om --input
 inputs/obs,inputs/image --output out --outfmt NPY` in the unpacked bundle. Sources: "Save Output Data" of Ascend's
@@ -63,7 +63,9 @@ class ToolAnswers:
             raise UsageError(f"{path}: outputs of {' and '.join(sorted(tools))} lie in one folder", remedy="part them")
         self.tool = next(iter(tools), "ais_bench")
         forms = {f.suffix.lower() for answer in self._files.values() for f in answer.values()}
-        text = f"{self.tool} wrote {path.name} without a word on its inputs: that they were those asked is not verified."
+        text = (
+            f"{self.tool} wrote {path.name} without a word on its inputs: that they were those asked is not verified."
+        )
         self.wrong.append(warning(UNTOLD, text, path.name))
         if ".txt" in forms:
             self.wrong.append(warning(ROUNDED, f"{path.name} holds numbers as text: they are rounded.", path.name))

@@ -215,7 +215,7 @@ def _wrong(info: zipfile.ZipInfo, size: int) -> str | None:
 
 def is_plain(name: str) -> bool:
     """Whether a name in a zip or manifest stays in its folder: relative, normalized, no ``..`` and no backslash."""
-    inside = bool(name) and not name.startswith("/") and not set(name) & set('\\:\0') and len(name) <= 1024
+    inside = bool(name) and not name.startswith("/") and not set(name) & set("\\:\0") and len(name) <= 1024
     return inside and ".." not in PurePosixPath(name).parts and PurePosixPath(name).as_posix() == name and name != "."
 
 

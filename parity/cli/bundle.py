@@ -23,8 +23,8 @@ def command(release: Path, output: Path, candidate: str | None, json_file: str |
 
     Exit codes: 0 written, 2 usage or an artifact that cannot be read.
     """
-    from parity.cli.carrying import print_written, question, spare_bundle
     from parity.bundle.writing import write_bundle
+    from parity.cli.carrying import print_written, question, spare_bundle
 
     claim(json_file)
     spare_bundle(output)

@@ -13,7 +13,9 @@ from parity.cli.output import claim, json_option, people, write_json
 @click.command("capture", short_help=COMMANDS["capture"])
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--bundle", "bundle", metavar="FILE.zip", type=click.Path(path_type=Path), help="What was run.")
-@click.option("--config", "config", metavar="FILE", type=click.Path(path_type=Path), help="The release it was made from.")
+@click.option(
+    "--config", "config", metavar="FILE", type=click.Path(path_type=Path), help="The release it was made from."
+)
 @click.option("--candidate", metavar="NAME", help="Which candidate of --config.  [default: as `parity bundle` chooses]")
 @click.option("--case", "cases", metavar="ID", multiple=True, help="Of a folder without names: what was run, in order.")
 @click.option("-o", "--output", metavar="FILE.h5", type=click.Path(path_type=Path), help="[default: RESULTS with .h5]")

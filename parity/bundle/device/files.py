@@ -118,7 +118,7 @@ class Results:
         plain = np.ascontiguousarray(array).reshape(array.shape)
         with self.zip.open(entry_of(name), "w", force_zip64=plain.nbytes >= SPLIT_FROM) as entry:
             told = Hashing(entry)
-            np.lib.format.write_array(told, plain, version=(1, 0), allow_pickle=False)  # type: ignore[arg-type]
+            np.lib.format.write_array(told, plain, version=(1, 0), allow_pickle=False)
         found = {"file": name, "sha256": told.sha.hexdigest(), "bytes": told.size}
         return dict(found, dtype=plain.dtype.name, shape=list(plain.shape))
 
