@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from parity.artifact import file_digest, files_of
+from parity.bundle.artifact import artifact_told
 from parity.bundle.findings import OTHER_CASE, Refused, error
 from parity.bundle.manifest import NAME, BundleManifest, CaseTold, bundle_manifest
 from parity.bundle.npy import MAX_HEADER, decoded, size_of
@@ -18,6 +18,8 @@ from parity.bundle.question import Question, fed_sha256
 from parity.bundle.zips import ZipReader
 from parity.errors import UsageError
 from parity.tensor import Array, Case, Profile, TensorSpec
+
+_TOLD = ("kind", "sha256", "soc", "precision", "random_ops", "output_nodes")  # of the artifact, kept in the trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class ByRelease:
     def __init__(self, question: Question) -> None:
         side = question.side
         assert side.artifact is not None
-        graph = side.graph
+        told = artifact_told(question)
         self._question = question
         self._cases = {c.id: c for c in question.cases}
         self.cases = {c.id: Asked(c.id, c.profile, c.seed, c.note, question.key(c)) for c in question.cases}
@@ -78,14 +80,8 @@ class ByRelease:
             question.prepared.plan.release,
             question.prepared.plan.seed,
             side.name,
-            {
-                "kind": side.artifact.kind,
-                "path": side.given,
-                "sha256": side.sha256,
-                "precision": graph.precision if graph else None,
-                "random_ops": [str(o) for o in (graph.metadata if graph else {}).get("random_ops", ())],
-            },
-            tuple(file_digest(f) for f in files_of(side.artifact)),
+            {**{k: told[k] for k in _TOLD}, "path": side.given},
+            tuple((f["sha256"], f["bytes"]) for f in told["files"]),
             question.inputs,
             question.outputs,
             question.state,
@@ -112,13 +108,7 @@ class ByBundle:
             manifest.release.name,
             manifest.release.seed,
             manifest.candidate.name,
-            {
-                "kind": told.kind,
-                "path": told.main,
-                "sha256": told.sha256,
-                "precision": told.precision,
-                "random_ops": list(told.random_ops),
-            },
+            {**{k: getattr(told, k) for k in _TOLD}, "path": told.main},
             tuple((f.sha256, f.bytes) for f in told.files),
             tuple(TensorSpec(t.name, _shape(t.shape), t.dtype) for t in manifest.inputs),
             tuple(TensorSpec(t.name, _shape(t.shape), t.dtype) for t in manifest.outputs),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parity.errors import ArtifactError
+from parity.om.wire import VARINT, WireError, fields, varints
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -105,9 +106,10 @@ def read_dump(path: Path) -> Dump:
             if not 0 < length <= min(size - _SIZE, MAX_HEADER):
                 raise ValueError(f"its header claims {length:,} bytes, in a file of {size:,}")
             return _dump(path, memoryview(f.read(length)), _SIZE + length, size)
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, WireError) as e:
+        said = "its header is no protobuf message" if isinstance(e, WireError) else getattr(e, "strerror", None) or e
         raise ArtifactError(
-            f"{path}: cannot be read as a dump of Ascend's runtime ({getattr(e, 'strerror', None) or e})",
+            f"{path}: cannot be read as a dump of Ascend's runtime ({said})",
             remedy="copy it again; an .npy that it was converted to is read as well",
         ) from None
 
@@ -147,12 +149,13 @@ def _tensor(path: Path, part: memoryview, size_at: int, offset: int) -> DumpTens
 
 
 def _shape(part: memoryview) -> tuple[int, ...]:
+    """Return the dims of a shape, packed or one by one; every one takes a byte at least."""
     dims: list[int] = []
-    for number, value in _fields(part):
-        if number == 1:
-            dims += [value] if isinstance(value, int) else _varints(value)
-        if len(dims) > MAX_DIMS:
-            raise ValueError(f"a shape of more than {MAX_DIMS} dimensions")
+    if len(part) <= 11 * MAX_DIMS:
+        for number, wire, value, stop in fields(part, 0, len(part)):
+            dims += varints(part, wire, value, stop) if number == 1 else []
+    if len(part) > 11 * MAX_DIMS or len(dims) > MAX_DIMS or any(d < 0 for d in dims):
+        raise ValueError(f"a shape of more than {MAX_DIMS} dimensions, or with a negative one")
     return tuple(dims)
 
 
@@ -167,40 +170,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     Raises:
         ValueError: it is none.
     """
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        length = {1: 8, 5: 4}.get(wire, -1)
-        if wire == 2:
-            length, at = _varint(data, at)
-        if not 0 <= length <= len(data) - at or number == 0:
-            raise ValueError("its header is no protobuf message")
-        yield number, data[at : at + length]
-        at += length
-
-
-def _varints(data: memoryview) -> list[int]:
-    found, at = [], 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        found.append(value)
-        if len(found) > MAX_DIMS:
-            raise ValueError(f"a shape of more than {MAX_DIMS} dimensions")
-    return found
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for k in range(10):
-        if at + k >= len(data):
-            break
-        byte = data[at + k]
-        value |= (byte & 0x7F) << (7 * k)
-        if byte < 0x80:
-            return value, at + k + 1
-    raise ValueError("its header ends in the middle of a number")
+    try:
+        for number, wire, value, stop in fields(data, 0, len(data)):
+            yield number, value if wire == VARINT else data[value:stop]
+    except WireError:
+        raise ValueError("its header is no protobuf message") from None

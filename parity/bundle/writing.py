@@ -8,7 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from parity.artifact import Artifact, file_digest, files_of
+from parity.artifact import files_of
+from parity.bundle.artifact import artifact_told
 from parity.bundle.manifest import ARTIFACT, INPUTS, NAME, SCHEMA, SCRIPT
 from parity.bundle.npy import encoded
 from parity.bundle.question import Question, fed_sha256, specs_json
@@ -59,7 +60,7 @@ def write_bundle(question: Question, path: Path) -> Written:
 
     side = question.side
     assert side.artifact is not None
-    artifact = _artifact(question)
+    artifact = artifact_told(question)
     if any(path.resolve() == f.resolve() for f in files_of(side.artifact)):
         raise UsageError(f"-o {path}: that is the artifact itself; it is left as it is", remedy="give another name")
     with ZipWriter(path) as out:
@@ -91,31 +92,6 @@ def write_bundle(question: Question, path: Path) -> Written:
         out.add(NAME, [data], len(data))
     sha = hashlib.sha256(data).hexdigest()
     return Written(path, side.name, len(cases), path.stat().st_size, sha, question.left_out, manifest)
-
-
-def _artifact(question: Question) -> dict[str, Any]:
-    side, contract = question.side, question.side.graph
-    assert side.artifact is not None
-    files = [
-        {"path": _inside(side.artifact, file), **dict(zip(("sha256", "bytes"), file_digest(file), strict=True))}
-        for file in files_of(side.artifact)
-    ]
-    metadata = contract.metadata if contract else {}
-    return {
-        "kind": side.artifact.kind,
-        "main": files[0]["path"],
-        "sha256": side.sha256,
-        "files": files,
-        "soc": metadata.get("soc_version") or metadata.get("soc"),
-        "precision": contract.precision if contract else None,
-        "random_ops": [str(o) for o in metadata.get("random_ops", ())],
-    }
-
-
-def _inside(artifact: Artifact, file: Path) -> str:
-    """Return a file's path in the bundle's artifact folder; the artifact's own name is free of surprises."""
-    relative = file.relative_to(artifact.path.parent).as_posix()
-    return relative if file != artifact.path else file_names([relative])[relative]
 
 
 def _candidate(question: Question) -> dict[str, Any]:

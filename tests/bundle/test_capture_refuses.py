@@ -238,24 +238,25 @@ def rewritten(honest: Path, target: Path, write: Callable[[zipfile.ZipFile, zipf
 
 
 def test_a_zip_bomb(honest: Path, tmp_path: Path) -> None:
-    """An entry that unpacks to 1 GB is never unpacked: results are not compressed."""
+    """What is compressed is never unpacked: results are not, and nothing can be larger than it lies there."""
 
     def write(new: zipfile.ZipFile, info: zipfile.ZipInfo, data: bytes) -> None:
-        if info.filename.endswith("0.npy"):
-            new.writestr(info.filename, bytes(64 << 20), zipfile.ZIP_DEFLATED)
-        else:
-            new.writestr(info, data)
+        bomb = info.filename.startswith("outputs/000000/")
+        if bomb:
+            info.compress_type = zipfile.ZIP_DEFLATED
+        new.writestr(info, bytes(64 << 20) if bomb else data)
 
-    results = rewritten(honest, tmp_path / "bomb.zip", write) if False else None
-    target = tmp_path / "bomb.zip"
-    with zipfile.ZipFile(honest / "results.zip") as old, zipfile.ZipFile(target, "w") as new:
-        for k, info in enumerate(old.infolist()):
-            if k == 0:
-                new.writestr(info.filename, bytes(64 << 20), zipfile.ZIP_DEFLATED)
-            else:
-                new.writestr(info, old.read(info))
-    assert results is None
-    code, codes = captured(honest, target, target=tmp_path / "board.h5")
+    code, codes = captured(honest, rewritten(honest, tmp_path / "bomb.zip", write), target=tmp_path / "board.h5")
+    assert (code, codes) == (1, {"CAPT006", "CAPT007"})
+
+
+def test_an_entry_that_claims_more_than_there_is(honest: Path, tmp_path: Path) -> None:
+    """Both sizes in the zip's directory say a gigabyte."""
+    data = bytearray((honest / "results.zip").read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 20 : at + 28] = (1 << 30).to_bytes(4, "little") * 2
+    (tmp_path / "large.zip").write_bytes(data)
+    code, codes = captured(honest, tmp_path / "large.zip", target=tmp_path / "board.h5")
     assert (code, codes) == (1, {"CAPT006", "CAPT007"})
 
 
