@@ -7,13 +7,14 @@ goes to the device and back (`parity bundle`, `parity capture`).
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from parity.artifact import recognize
 from parity.errors import ArtifactError, UsageError
+from parity.om.reading import open_om
 from parity.runner.base import RunnerSpec, Session
 from parity.runner.options import check_options
 from parity.runner.session import worker_session
@@ -45,13 +46,15 @@ def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
     artifact = recognize(spec.path)
     if artifact.kind != "om":
         raise ArtifactError(f"{spec.path}: this is {artifact.kind}, not an OM", remedy="give the runner that fits")
-    request = {**_request(spec), "files": [artifact.path.name]}
+    model = open_om(artifact.path)
+    request = {**_request(spec), "files": [artifact.path.name], "order": list(model.name_order) or None}
+    request["soc"] = request["soc"] or model.soc
     with worker_session(spec, workdir, "run_om.py", request) as session:
         yield session
         session.finish(_CLOSING_S)
 
 
-def _request(spec: RunnerSpec) -> Mapping[str, Any]:
+def _request(spec: RunnerSpec) -> dict[str, Any]:
     """Return what the worker is told beside the spec, its options checked."""
     device, gear, runtime = (spec.options.get(name) for name in ("device_id", "gear", "runtime"))
     if device is not None and (isinstance(device, bool) or not isinstance(device, int) or device < 0):
@@ -61,7 +64,10 @@ def _request(spec: RunnerSpec) -> Mapping[str, Any]:
         raise UsageError(f"{spec.name}: gear = {gear!r}", expected="a batch (4) or a list of sizes ([224, 224])")
     if runtime is not None and runtime not in _RUNTIMES:
         raise UsageError(f"{spec.name}: runtime = {runtime!r}", expected=" or ".join(_RUNTIMES))
-    return {"device_id": device or 0, "gear": numbers, "soc": spec.options.get("soc")}
+    soc = spec.options.get("soc")
+    if soc is not None and not (isinstance(soc, str) and soc):
+        raise UsageError(f"{spec.name}: soc = {soc!r}", expected='the name of a chip, such as "Ascend310P3"')
+    return {"device_id": device or 0, "gear": numbers, "soc": soc}
 
 
 def device_source() -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         check_input,
         count_not_finite,
         filled,
+        fits,
         holds,
         plain,
         size_of,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     )
     from parity.runner.worker.acl_calls import AclCalls, refused
 else:
-    from acl_arrays import DTYPES, UNWRITTEN, check_input, count_not_finite, filled, holds, plain, size_of, stored
+    from acl_arrays import DTYPES, UNWRITTEN, check_input, count_not_finite, filled, fits, holds, plain, size_of, stored
     from acl_calls import AclCalls, refused
 
 GEAR_INPUT = "ascend_mbatch_shape_data"
@@ -57,8 +58,12 @@ class AclModel:
         not_finite: how many values were not finite in all calls, by output (an input is ``input <name>``).
     """
 
-    def __init__(self, path: str, device_id: int = 0, soc: str | None = None) -> None:
-        """Load the file on a device; ``soc`` is the chip that it was compiled for, where the caller knows it.
+    def __init__(self, path: str, device_id: int = 0, soc: str | None = None, order: list[str] | None = None) -> None:
+        """Load the file on a device.
+
+        What the runtime does not tell, the file does: ``soc`` is the chip that it was compiled for; ``order`` are the
+        inputs' names in the order in which gears of the kind ``dims`` list their axes (that of atc's --input_shape),
+        which such a model needs if it has more than one input.
 
         Raises:
             AclError: there is no pyACL, the device is another chip, a call failed, or the model is one whose inputs
@@ -72,6 +77,7 @@ class AclModel:
         self.not_finite: dict[str, int] = {}
         self._buffers: dict[str, int] = {}  # address on the device by "in <index>" or "out <index>"
         self._hidden = -1  # index of the gear input
+        self._order = order
         self._calls = AclCalls(device_id)
         try:
             self._open(os.fspath(path), soc)
@@ -106,8 +112,7 @@ class AclModel:
             "numpy": np.__version__,
         }
         if stand_in:
-            found["stand_in"] = True
-            return found
+            return dict(found, stand_in=True, soc=f"{self.soc} as played by {stand_in}")
         for file, key, name in _VERSIONS:
             value = _version(file, key)
             if value and name not in found:
@@ -207,19 +212,26 @@ class AclModel:
         """
         if self.gears is None or gear is None:
             return [t["shape"] for t in self.inputs]
-        found = []
-        every = iter(gear)
-        for t in self.inputs:
-            if self.gears["kind"] == "dims":  # all axes of all inputs, one after the other
-                found.append([next(every, -1) for _ in t["shape"]])
-            else:
-                numbers = iter(gear)
-                found.append([next(numbers, -1) if d < 0 else d for d in t["shape"]])
-        over = self.gears["kind"] == "dims" and next(every, None) is not None
-        if over or any(d < 1 for shape in found for d in shape):
+        found = {}
+        every, dims = iter(gear), self.gears["kind"] == "dims"
+        for t in self._by_order() if dims else self.inputs:
+            numbers = every if dims else iter(gear)  # of ``dims`` all axes are told, also those that are fixed
+            found[t["name"]] = [next(numbers, -1) if d < 0 or dims else d for d in t["shape"]]
+        shapes = [found[t["name"]] for t in self.inputs]
+        fit = all(fits(shape, t["shape"]) for shape, t in zip(shapes, self.inputs))  # noqa: B905 (Python 3.7)
+        if not fit or (dims and next(every, None) is not None) or any(d < 1 for shape in shapes for d in shape):
             text = "the gear {} does not fit the inputs, whose shapes are {}"
             raise refused(text.format(gear, [t["shape"] for t in self.inputs]), "load")
-        return found
+        return shapes
+
+    def _by_order(self) -> list[dict[str, Any]]:
+        """Return the inputs in the order in which gears list their axes."""
+        names = [t["name"] for t in self.inputs]
+        order = self._order or names[:1]
+        if sorted(order) != sorted(names):
+            text = "gears list the axes of the inputs {} in an order that only the file tells, and {} was said"
+            raise refused(text.format(names, self._order), "load")
+        return [self.inputs[names.index(name)] for name in order]
 
     def _check_sizes(self) -> None:
         """Refuse bytes that are not those of the shape, or of the largest gear; AIPP's pictures are known by that."""

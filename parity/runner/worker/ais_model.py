@@ -24,8 +24,8 @@ _NAMES = {"double": "float64", "float": "float32", "float16": "float16", "half":
 class AisModel:
     """A loaded OM file; `inputs`, `outputs`, `gears`, `soc`, `not_finite` are those of `AclModel`. Sizes are fixed."""
 
-    def __init__(self, path: str, device_id: int = 0, soc: str | None = None) -> None:
-        """Load the file on a device. ``soc`` cannot be compared: ais_bench does not tell the device's chip.
+    def __init__(self, path: str, device_id: int = 0, soc: str | None = None, order: list[str] | None = None) -> None:
+        """Load the file on a device; ``soc`` cannot be compared, as ais_bench does not tell the chip.
 
         Raises:
             AclError: there is no ais_bench, it failed, or the model has sizes that are not fixed.

@@ -28,7 +28,7 @@ class OmPolicy(Policy):
         path, soc = Path(request["path"]), request.get("soc")
         files = [path.parent / f for f in request["files"]]
         self.sha = digest(path.parent, files, folder=False)
-        self.model = _loaded(request["options"].get("runtime"), str(path), request["device_id"], soc)
+        self.model = _loaded(request["options"].get("runtime"), str(path), request["device_id"], soc, request["order"])
         if digest(path.parent, files, folder=False) != self.sha:
             self.model.close()
             raise Refused("load", "the file was changed while it was loaded")
@@ -101,12 +101,14 @@ class OmPolicy(Policy):
         }
 
 
-def _loaded(runtime: str | None, path: str, device_id: int, soc: str | None) -> AclModel | AisModel:
+def _loaded(
+    runtime: str | None, path: str, device_id: int, soc: str | None, order: list[str] | None
+) -> AclModel | AisModel:
     """Return the model in the runtime that was asked for, or in the first that is there."""
     absent = []
     for name in [runtime] if runtime else list(_MODELS):
         try:
-            return _MODELS[name](path, device_id, soc)
+            return _MODELS[name](path, device_id, soc, order)
         except AclError as e:
             if e.kind != "absent":
                 raise Refused(e.kind, str(e)) from e
@@ -116,10 +118,15 @@ def _loaded(runtime: str | None, path: str, device_id: int, soc: str | None) -> 
 
 
 def _names(raw: list[str]) -> dict[str, str]:
-    """Return the outputs' names in the source model: the last field of ``<last node>:<index>:<name>``, if unique."""
+    """Return the outputs' names in the source model, by the file's: the last field of ``<last node>:<index>:<name>``.
+
+    Where two are called alike there, they keep the file's.
+    """
     parts = {name: name.split(":", 2) for name in raw}
     short = {name: p[2] if len(p) == 3 and p[1].isdigit() else name for name, p in parts.items()}
-    return short if len(set(short.values())) == len(raw) else {name: name for name in raw}
+    known = list(short.values())
+    named = {name: name if known.count(of) > 1 else of for name, of in short.items()}
+    return named if len(set(named.values())) == len(raw) else {name: name for name in raw}
 
 
 def _as(dtype: str, name: str, array: Any) -> Any:
