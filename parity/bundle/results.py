@@ -85,7 +85,8 @@ class ZipAnswers:
         said = self._manifest.environment
         told = {k: str(said[k])[:_TEXT] for k in _TOLD if said.get(k) not in (None, "")}
         stand_in = {"stand_in": True} if self._manifest.stand_in or said.get("stand_in") else {}
-        return {**told, **stand_in}
+        unchecked = [str(t)[:_TEXT] for t in _listed(said.get("unchecked"))][:_SHOWN]
+        return {**told, **stand_in, **({"unchecked": unchecked} if unchecked else {})}
 
     @property
     def recorded(self) -> str:
@@ -189,3 +190,7 @@ class ZipAnswers:
         except ArtifactError:
             return False
         return sha.hexdigest() == sha256
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
