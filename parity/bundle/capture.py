@@ -19,7 +19,7 @@ from parity.tensor import Array, Case, stack
 from parity.trace import TraceWriter
 from parity.verdict import Verdict
 
-BYTES_AT_ONCE = 64 << 20
+BYTES_AT_ONCE = 16 << 20
 _LISTED = 6  # cases that one sentence names
 
 
@@ -170,7 +170,7 @@ def _verified(
 def _blocks(
     pairs: Iterator[tuple[Case, dict[str, Array]]],
 ) -> Iterator[tuple[list[Case], list[dict[str, Array]]]]:
-    """Yield cases that lie together in a trace: of one profile, inputs of equal shapes, in about 64 MiB."""
+    """Yield cases that lie together in a trace: of one profile, inputs of equal shapes, in about 16 MiB."""
     cases: list[Case] = []
     outputs: list[dict[str, Array]] = []
     held, first = 0, None
