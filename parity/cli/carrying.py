@@ -124,3 +124,9 @@ def print_captured(found: Captured, stream: TextIO) -> None:
         print(f"  a call took {median * 1e3:,.2f} ms (median), {max(found.seconds) * 1e3:,.2f} ms at most", file=stream)
     name, path = clean(found.captured["candidate"], WORDS), clean(str(found.trace), WORDS)
     print(log_line(f'  judge it: [[candidate]] name = "{name}", runner = "recorded", path = "{path}"'), file=stream)
+    if found.captured["artifact"]["kind"] == "om":
+        behind = clean(str(found.captured["artifact"]["path"]), WORDS)
+        print(
+            log_line(f'  with artifact = "{behind}" (the file that answered) and its precision'),
+            file=stream,
+        )

@@ -126,6 +126,20 @@ def test_a_wrong_policy_comes_back_and_fails(there: Path) -> None:
     assert "DIFF001" in {f["code"] for f in report["findings"]}
 
 
+def test_the_artifact_behind_the_recording_must_be_the_one_that_answered(there: Path) -> None:
+    assert ran(there).returncode == 0
+    text = (there / "board.toml").read_text().replace('"board.h5"', '"board.h5"\nartifact = "policy.om"')
+    (there / "board.toml").write_text(text)
+    report = judged(there)
+    assert report["verdict"] == "PASS", report["reasons"]
+    with (there / "policy.om").open("r+b") as f:
+        f.seek(84)
+        f.write(b"other")
+    report = judged(there)
+    assert report["verdict"] == "FAIL"
+    assert any("made by another file" in r for r in report["reasons"]), report["reasons"]
+
+
 def test_another_chip_is_refused(there: Path) -> None:
     done = ran(there, ACL_DOUBLE_SOC="Ascend910B3")
     assert done.returncode == 1
