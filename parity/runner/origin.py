@@ -3,6 +3,7 @@
 CAPT020  outputs of a device, recorded there by the script of a bundle
 CAPT021  outputs that another tool wrote: nothing says which inputs they answer
 CAPT022  outputs of a stand-in of the runtime, which is no device
+GATE019  answers to some of the cases that were asked
 """
 
 from __future__ import annotations
@@ -69,6 +70,16 @@ def origin_findings(environment: Mapping[str, Any], where: str, candidate: str |
             f"{where} was recorded on {device}, {when}; every case has the hash of what was asked, but without a key "
             "this does not prove where it was computed.",
             remedy="nothing, where you trust who brought it back",
+            **about,
+        )
+    cases = captured.get("cases")
+    answered, asked = (cases.get(k) for k in ("answered", "asked")) if isinstance(cases, Mapping) else (None, None)
+    if answered != asked:
+        yield Finding(
+            "GATE019",
+            "error",
+            f"{where} holds {answered} of the {asked} cases that the release asks: the others are not judged.",
+            remedy="run all of them on the device: the script of `parity bundle` does",
             **about,
         )
     origin = captured.get("origin")
