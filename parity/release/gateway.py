@@ -25,6 +25,7 @@ from parity.verdict import Verdict
 
 OF_REPLAY = ("REPLAY", "TIME", REPLAY_UNJUDGED)
 OF_WEIGHTS = ("PROV", "WEIGHT", UNJUDGED)
+OF_OM = ("OM", "PREC", *OF_WEIGHTS)  # what a compiled file tells without a device; a prediction (PRED) is not among it
 
 
 class Gateway:
@@ -119,6 +120,21 @@ class Gateway:
         rows = [m for m in self._report["measures"] if m.get("candidate") == name]
         verdict = Verdict.FAIL if failed else Verdict.NOT_JUDGED if against or not rows else Verdict.PASS
         return {"verdict": verdict.value, "reasons": [f["title"] for f in against] or ["nothing was replayed"]}
+
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """Names of the candidates that are OM files: their contract and provenance are judged from the file."""
+        if self._toml is None:
+            return ()
+        return tuple(s.name for s in self._release[0].candidates if s.artifact is not None and s.artifact.kind == "om")
+
+    def om(self, name: str) -> dict[str, Any]:
+        """Return the verdict on what one OM file tells without a device, and the reasons."""
+        found = [f for f in self._report["findings"] if f["candidate"] == name and f["severity"] == "error"]
+        against = [f for f in found if f["code"].startswith(OF_OM) and not f["waived"]]
+        unjudged = bool(against) and all(f["code"].startswith("GATE") for f in against)
+        verdict = Verdict.NOT_JUDGED if unjudged else Verdict.FAIL if against else Verdict.PASS
+        return {"verdict": verdict.value, "reasons": [f["title"] for f in against]}
 
     def normalization(self, label: str) -> dict[str, Any]:
         """Return the verdict on one source of normalization statistics, and the reasons."""

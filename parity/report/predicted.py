@@ -1,0 +1,84 @@
+"""The section of `report.html` on what is predicted of float16: marked as such, apart from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from parity.report.figures import ABSENT, show
+from parity.report.view import Entry
+
+FAMILY = "PRED"  # findings that are no evidence
+WORD = "PREDICTED"
+MAX_SHOWN, MAX_ROWS = 24, 40
+KINDS = {
+    "overflow": "overflows",
+    "lost": "loses precision",
+    "whole": "whole numbers run together",
+    "vanishes": "vanishes",
+    "subnormal": "loses digits: too small",
+    "constant_overflow": "constant overflows",
+    "constant_vanishes": "constant becomes 0",
+}
+
+
+def is_predicted(finding: Entry) -> bool:
+    """Whether a finding is a prediction, and not evidence."""
+    return str(finding.get("code")).startswith(FAMILY)
+
+
+def measured_only(findings: Iterable[Entry]) -> list[Entry]:
+    """Return the findings that are no predictions."""
+    return [f for f in findings if not is_predicted(f)]
+
+
+def predicted_only(findings: Iterable[Entry]) -> list[Entry]:
+    """Return the findings that are predictions."""
+    return [f for f in findings if is_predicted(f)]
+
+
+def predictions_shown(report: Entry) -> list[dict[str, Any]]:
+    """Return what the template shows of the report's ``predicted``, one entry for each candidate."""
+    told = report.get("predicted")
+    found = [p for p in told if isinstance(p, Mapping)] if isinstance(told, list) else []
+    return [_prediction(p) for p in found[:MAX_SHOWN]]
+
+
+def _prediction(p: Entry) -> dict[str, Any]:
+    hazards = [h for h in p.get("hazards") or [] if isinstance(h, Mapping)]
+    cases = p.get("cases") or []
+    return {
+        "candidate": str(p.get("candidate") or ABSENT),
+        "source": str(p.get("source")),
+        "basis": str(p.get("basis")),
+        "survives": "outputs survive" if p.get("survives") else "outputs do not survive",
+        "words": f"{show(p.get('values'))} values, {len(cases)} cases ({', '.join(map(str, cases[:4]))}"
+        f"{', …' if len(cases) > 4 else ''})",
+        "outputs": [_output(o) for o in (p.get("outputs") or [])[:MAX_ROWS]],
+        "hazards": [_hazard(h) for h in hazards[:MAX_ROWS]],
+        "more": max(len(hazards) - MAX_ROWS, 0),
+        "keep": [str(n) for n in p.get("keep") or []],
+    }
+
+
+def _output(o: Entry) -> dict[str, str]:
+    broken = f"{show(o.get('broken'))} elements NaN or infinite" if o.get("broken") else ""
+    return {
+        "name": str(o.get("output")),
+        "max_abs": show(o.get("max_abs")),
+        "ratio": show(o.get("ratio"), 2),
+        "dimension": show(o.get("dimension")),
+        "case": str(o.get("case") or ABSENT),
+        "said": broken or ("survives" if o.get("survives") else "does not survive"),
+    }
+
+
+def _hazard(h: Entry) -> dict[str, str]:
+    return {
+        "kind": KINDS.get(str(h.get("kind")), str(h.get("kind"))),
+        "node": str(h.get("node")),
+        "value": str(h.get("value")),
+        "seen": show(h.get("seen")),
+        "case": str(h.get("case") or ABSENT),
+        "words": str(h.get("in_float16")),
+    }
