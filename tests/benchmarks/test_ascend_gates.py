@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 sys.path.insert(0, str(Path(__file__).parent))
+import bench_ascend_limits
 import mindstudio
 from ascend_gates import GATES, flagged
 from bench_ascend import chunk, close
@@ -89,3 +90,16 @@ def test_the_gates_flag_what_mindstudio_flags(fault: str) -> None:
     for wrong in ON_OUTPUTS[fault](golden):
         a, b = wrong.ravel(), golden.ravel()
         assert flagged(wrong, golden) == [n for n, (_, fails) in GATES.items() if fails(metrics[n](a, b))]
+
+
+@pytest.mark.corpus
+def test_the_table_of_what_passes_is_true(corpus: Path) -> None:
+    rows = {(r["policy"].split(" (")[0], r["fault"].split(" (")[0]): r for r in bench_ascend_limits.measure()}
+    sides = {policy for policy, _ in rows}
+    assert len(sides) == 4
+    for policy in sides:
+        assert rows[policy, "none"]["parity"] == "PASS"
+        assert rows[policy, "none"]["five gates pass"] == "64 of 64"
+        assert rows[policy, bench_ascend_limits.NAN]["five gates pass"] == "64 of 64"
+    assert {r["parity"] for (_, fault), r in rows.items() if fault != "none"} == {"FAIL"}
+    assert int(rows["recorded actions of a humanoid", "chunk shifted by 8 steps"]["five gates pass"].split()[0]) > 32
