@@ -76,6 +76,14 @@ class ReferenceTable(RunnerTable):
 
 
 class CandidateTable(RunnerTable):
+    """What is under test.
+
+    ``artifact``: the file that answered, where `path` is a recording or `command` a program; its weights and contract
+    are judged beside the outputs. ``soc``: the chip that it has to run on, such as Ascend310P3.
+    """
+
+    artifact: Annotated[str, Field(min_length=1)] | None = None
+    soc: Annotated[str, Field(pattern=r"^Ascend[0-9A-Za-z_-]{2,40}$")] | None = None
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     stages: list[StageTable] = []
     checkpoints: None = None  # many candidates in one table: see `parity.release.many`

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from parity.errors import ArtifactError, ParityError
+from parity.release.compiled import look as look_at_compiled
 from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
 from parity.release.normalization import look
@@ -88,6 +89,7 @@ def execute(
                     if prepared.worst_evaluations:
                         _search(prepared, lives)
                 _weigh_all(prepared, opened)
+                _look_into(prepared, opened)
             _survey(prepared, lives[0].facts)
         except KeyboardInterrupt:
             _interrupted(sides, lives, folder)
@@ -186,6 +188,16 @@ def _weigh_all(prepared: Prepared, lives: Sequence[Live]) -> None:
             started = time.perf_counter()
             live.facts.weights = weigh(live.side, prepared.weighing.checkpoints)
             live.facts.seconds["weights"] = time.perf_counter() - started
+
+
+def _look_into(prepared: Prepared, lives: Sequence[Live]) -> None:
+    """Note what can be told of each candidate's OM without running it."""
+    for live in lives:
+        if live.side is not prepared.reference:
+            started = time.perf_counter()
+            live.facts.compiled = look_at_compiled(prepared, live.side)
+            if live.facts.compiled is not None:
+                live.facts.seconds["compiled"] = time.perf_counter() - started
 
 
 def _survey(prepared: Prepared, facts: Facts) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from parity.compare.budget import Budget
 from parity.finding import Finding, by_severity
 from parity.release import gate
+from parity.release.compiled import compiled_findings
 from parity.release.config import BudgetTable, Config, WaiverTable
 from parity.release.decide import Terms, decide
 from parity.release.document import blank_report
@@ -168,6 +169,7 @@ def _candidate_findings(
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level(misplaced(config, name, levels_of(prepared.reference, [side])[name]), name)
     yield from weight_findings(prepared.weighing, facts[name], name)
+    yield from compiled_findings(facts[name], side, judged)
     if name in prepared.by_draws:
         yield from gate.by_draws(name)
         yield from precision_findings(side, facts[name], judged, prepared.reference, facts["reference"])

@@ -11,6 +11,7 @@ from typing import Any
 from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding
 from parity.release import gate
+from parity.release.compiled import judged_again
 from parity.release.config import Config
 from parity.release.decide import Terms, decide
 from parity.release.exhibits_again import still_true
@@ -37,6 +38,8 @@ REMADE = (
     "GATE016",
     "REPLAY",
     "TIME",
+    "OM034",
+    "OM035",
 )  # follow from budgets and waivers
 PREDICTED = "PRED"  # no verdict knows of it
 SET_ASIDE = (*REMADE, PREDICTED)
@@ -93,6 +96,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         kept += gate.unplanned(fresh["facts"]["reference"].get("outputs", ()), list(outputs), name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
     kept += _unweighed(config, fresh, names)
+    kept += judged_again(fresh, config)
     kept += _unsurveyed(config, fresh, kept)
     kept += _replayed(config, fresh, folder)
     if "exhibits" in fresh:

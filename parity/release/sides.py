@@ -11,6 +11,7 @@ from parity.artifact import Artifact, digest, file_digest, recognize
 from parity.contract import Contract, read_contract
 from parity.contract.checkpoint import actor_contract
 from parity.errors import ArtifactError, ParityError, UsageError
+from parity.release.beside import Behind, Weights, behind_of, checkpoint_of
 from parity.release.config import CandidateTable, PipelineTable, RunnerTable
 from parity.release.identity import identity_of
 from parity.runner.base import Failure, RunnerSpec
@@ -29,24 +30,7 @@ RUNNER_OF: Mapping[str, str] = {
     "npz": "recorded",
 }
 PIPELINE = " pipeline"  # what it calls the artifact that a side's pre- and post-processing is read from
-CHECKPOINT = " checkpoint"  # what the report calls the weights that the user names beside a side: "ort checkpoint"
 UNREAD = ("factory", "openvino")  # kinds that run, and of which nothing is known without running them
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Where the weights of a side lie, as the user says: read to name a cause, never to judge."""
-
-    of: str
-    artifact: Artifact
-    given: str
-    sha256: str
-    bytes: int
-
-    def artifact_json(self) -> dict[str, Any]:
-        """Return its entry in the report's ``artifacts``."""
-        told = {"path": self.given, "kind": self.artifact.kind, "sha256": self.sha256, "bytes": self.bytes}
-        return {**told, "side": f"{self.of}{CHECKPOINT}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +68,8 @@ class Side:
     ``given`` is the path or command as the user wrote it. ``declared`` is the declared precision class, None where the
     user left it out. ``contract`` is None where nothing can be known without running (a factory, a command); where a
     ``pipeline`` is around the graph, it is that of the policy as a whole.
-    ``problem`` says why the side cannot be run at all.
+    ``problem`` says why the side cannot be run at all. ``behind`` is the artifact that a recording or command stands
+    for, ``soc`` the chip that it has to run on.
     """
 
     name: str
@@ -99,13 +84,15 @@ class Side:
     adapter: Mapping[str, Any] = field(default_factory=dict)
     problem: Failure | None = None
     checkpoint: Weights | None = None
+    behind: Behind | None = None
+    soc: str | None = None
     given: str = ""
 
     def artifacts_json(self) -> list[dict[str, Any]]:
         """Return the side's entries in the report's ``artifacts``: what it runs, then the weights that explain it."""
         kind = self.artifact.kind if self.artifact else self.spec.runner
         own = {"path": self.given, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
-        around = [p.artifact_json() for p in (self.pipeline, self.checkpoint) if p is not None]
+        around = [p.artifact_json() for p in (self.pipeline, self.checkpoint, self.behind) if p is not None]
         return [own, *around]
 
     @property
@@ -113,6 +100,11 @@ class Side:
         """What the artifact itself takes and gives, without its pipeline."""
         composed = self.pipeline.composition if self.pipeline else None
         return composed.graph if composed is not None else self.contract
+
+    @property
+    def shipped(self) -> Artifact | None:
+        """The artifact that goes onto the robot: the one behind a recording, else what runs."""
+        return self.behind.artifact if self.behind is not None else self.artifact
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -153,7 +145,9 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         "noise": tuple(table.noise),
         "pipeline": _pipeline(table.pipeline, name, root),
         "adapter": adapter,
-        "checkpoint": _checkpoint(table.checkpoint, name, root),
+        "checkpoint": checkpoint_of(table.checkpoint, name, root),
+        "behind": behind_of(table.artifact, name, root) if isinstance(table, CandidateTable) else None,
+        "soc": table.soc if isinstance(table, CandidateTable) else None,
         "given": table.path or " ".join(table.command),
     }
     try:
@@ -192,21 +186,6 @@ def _pipeline(table: str | PipelineTable | None, name: str, root: Path) -> Piped
         return Piped(name, artifact, path, settings, *digest(artifact))
     except ArtifactError as e:
         raise UsageError(f"[{name}] pipeline: {e.message}", expected=e.expected, remedy=e.remedy) from None
-
-
-def _checkpoint(path: str | None, name: str, root: Path) -> Weights | None:
-    """Return the artifact that holds the side's weights and its hash, None where the user names none.
-
-    Raises:
-        UsageError: there is none: a mistyped path must not silence the explanation.
-    """
-    if path is None:
-        return None
-    try:
-        artifact = recognize(root / Path(path).expanduser())
-        return Weights(name, artifact, path, *digest(artifact))
-    except ArtifactError as e:
-        raise UsageError(f"[{name}] checkpoint: {e.message}", expected=e.expected, remedy=e.remedy) from None
 
 
 def _contract(artifact: Artifact, spec: RunnerSpec) -> Contract | None:
