@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from parity.release.compiled import UNREADABLE
 from parity.release.config import Config, load_config
 from parity.release.execute import execute
 from parity.release.facts import Facts
@@ -25,7 +26,7 @@ from parity.verdict import Verdict
 
 OF_REPLAY = ("REPLAY", "TIME", REPLAY_UNJUDGED)
 OF_WEIGHTS = ("PROV", "WEIGHT", UNJUDGED)
-OF_OM = ("OM", "PREC", *OF_WEIGHTS)  # what a compiled file tells without a device; a prediction (PRED) is not among it
+OF_OM = ("OM", UNREADABLE)  # what a compiled file tells without a device; a prediction (PRED) is not among it
 
 
 class Gateway:
@@ -123,10 +124,8 @@ class Gateway:
 
     @property
     def compiled(self) -> tuple[str, ...]:
-        """Names of the candidates that are OM files: their contract and provenance are judged from the file."""
-        if self._toml is None:
-            return ()
-        return tuple(s.name for s in self._release[0].candidates if s.artifact is not None and s.artifact.kind == "om")
+        """Names of the candidates behind which an OM file is: what it tells without a device is judged."""
+        return () if self._toml is None else tuple(name for name, f in self.facts.items() if f.compiled is not None)
 
     def om(self, name: str) -> dict[str, Any]:
         """Return the verdict on what one OM file tells without a device, and the reasons."""

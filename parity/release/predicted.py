@@ -102,9 +102,9 @@ def _of_side(prepared: Prepared, side: Side) -> tuple[dict[str, Any] | None, lis
         many = "several ONNX files are in the release" if found else "no ONNX that it was made from is known"
         return None, [unpredicted(many, side.name, 'name it: checkpoint = "policy.onnx" in its [[candidate]]')]
     om = None
-    if side.artifact is not None and side.artifact.kind == "om":
+    if side.shipped is not None and side.shipped.kind == "om":
         try:
-            om = _read(side.artifact.path)
+            om = _read(side.shipped.path)
         except ParityError as e:
             return None, [unpredicted(e.message, side.name)]
     source = found[0]
@@ -118,9 +118,9 @@ def _read(path: Path) -> OmModel:
 
 
 def _asked(side: Side, report: Mapping[str, Any]) -> bool:
-    kind = side.artifact.kind if side.artifact else None
-    if kind == "om":
+    if side.shipped is not None and side.shipped.kind == "om":
         return True
+    kind = side.artifact.kind if side.artifact else None
     judged = next((c["precision"] for c in report["candidates"] if c["name"] == side.name), None)
     graph = side.graph.precision if side.graph else None
     return judged == "float16" and kind in OWN_ARITHMETIC and graph in (None, "float32")
@@ -128,7 +128,7 @@ def _asked(side: Side, report: Mapping[str, Any]) -> bool:
 
 def _sources(prepared: Prepared, side: Side) -> Iterator[Source]:
     """Yield the ONNX files that the candidate may be made from: one where it is certain."""
-    own = [side.artifact, side.checkpoint.artifact if side.checkpoint else None]
+    own = [side.shipped, side.checkpoint.artifact if side.checkpoint else None]
     for artifact in own:
         if artifact is not None and artifact.kind == "onnx":
             yield Source(artifact, side)

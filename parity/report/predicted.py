@@ -65,9 +65,9 @@ def _output(o: Entry) -> dict[str, str]:
     broken = f"{show(o.get('broken'))} elements NaN or infinite" if o.get("broken") else ""
     return {
         "name": str(o.get("output")),
-        "max_abs": show(o.get("max_abs")),
-        "ratio": show(o.get("ratio"), 2),
-        "dimension": show(o.get("dimension")),
+        "max_abs": ABSENT if broken else show(o.get("max_abs")),
+        "ratio": ABSENT if broken else show(o.get("ratio"), 2),
+        "dimension": ABSENT if broken else show(o.get("dimension")),
         "case": str(o.get("case") or ABSENT),
         "said": broken or ("survives" if o.get("survives") else "does not survive"),
     }
