@@ -30,9 +30,11 @@ from parity.release.weights import weigh
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
 from parity.runner.composed import ComposedSession
+from parity.runner.origin import repeated_of
 from parity.runner.process import stop_under
+from parity.runner.recorded import recorded_environment
 from parity.tensor import Array, Block, Case, stack
-from parity.trace import TraceWriter
+from parity.trace import Trace, TraceWriter
 
 AT_ONCE = 8  # candidates that are loaded together
 Report = Callable[[str, int, int], None]  # side, cases done, cases in all
@@ -147,7 +149,9 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
         facts.failure = side.problem
         return Live(side, None, facts)
     if link_recording(prepared, side, folder / f"{side.name}.h5"):
-        facts.environment = {"recorded": True}
+        with Trace.open(side.spec.path) as trace:
+            facts.environment = recorded_environment(trace)
+            facts.repeat_differs.update(repeated_of(trace.meta))
         facts.completed = len(prepared.cases)
         return Live(side, None, facts)
     try:

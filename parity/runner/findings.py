@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from parity.finding import Finding
+from parity.runner.origin import origin_findings
 
 
 class Told(Protocol):
@@ -31,6 +32,7 @@ class Told(Protocol):
 def session_findings(told: Told, where: str, candidate: str | None = None) -> Iterator[Finding]:
     """Yield what is to be said of the session that ran ``where``; ``candidate`` is None for the reference."""
     environment = told.environment
+    yield from origin_findings(environment, where, candidate)
     if environment.get("rebuilt") and "choices" not in environment:
         yield _rebuilt(environment["rebuilt"], where, candidate)
     read = environment.get("kind") == "torchscript"  # its contract says this already, read from the program
