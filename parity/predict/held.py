@@ -8,7 +8,7 @@ from parity.localize.onnx_graph import OnnxFile
 from parity.om.model import OmModel
 from parity.predict.rounded import lowerable
 
-FULL_MODES = ("must_keep_origin", "force_fp32", "mix_bf16", "allow_fp32_to_bf16")  # graph_precision_mode; see docs/formats.md
+FULL_MODES = ("must_keep_origin", "force_fp32", "mix_bf16", "allow_fp32_to_bf16")  # see `parity.om.enums`
 HALF = "float16"
 
 

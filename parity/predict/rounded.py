@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from parity.localize.onnx_graph import OnnxFile
 
 SHAPE_OPS = frozenset({"Shape", "Size"})  # what they give follows from shapes: a compiler folds it
@@ -61,6 +63,7 @@ def rounded(file: OnnxFile, lowered: Collection[str], inner: Collection[str] = (
 
     model = onnx.ModelProto()
     model.CopyFrom(file.model)
+    stored = {t.name for t in model.graph.initializer}
     floats, chosen = floating(file), frozenset(lowered)
     whole = chosen | frozenset(inner)
     nodes: list[Any] = []
@@ -71,7 +74,7 @@ def rounded(file: OnnxFile, lowered: Collection[str], inner: Collection[str] = (
                 if name not in floats or name in whole or i >= BY_SHAPE.get(node.op_type, len(node.input)):
                     continue
                 if name not in done:
-                    nodes += _casts(name, name + MARK)
+                    nodes += [] if name in stored else _casts(name, name + MARK)
                     done.add(name)
                 node.input[i] = name + MARK
         nodes.append(node)
@@ -82,7 +85,26 @@ def rounded(file: OnnxFile, lowered: Collection[str], inner: Collection[str] = (
     kept = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
     del model.graph.node[:]
     model.graph.node.extend(kept)
+    _round_stored(model.graph, done & stored)
     return replace(file, model=model)
+
+
+def _round_stored(graph: Any, names: Collection[str]) -> None:
+    """Add the stored tensors called ``names`` rounded, and take out those that nothing needs any more."""
+    from onnx import numpy_helper
+
+    inside = any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute)
+    needed = {n for node in graph.node for n in node.input} | {o.name for o in graph.output}
+    for i in reversed(range(len(graph.initializer))):
+        tensor = graph.initializer[i]
+        if tensor.name not in names:
+            continue
+        with np.errstate(over="ignore"):
+            half = numpy_helper.to_array(tensor).astype(np.float16).astype(np.float32)
+        if inside or tensor.name in needed:
+            graph.initializer.append(numpy_helper.from_array(half, tensor.name + MARK))
+        else:
+            tensor.CopyFrom(numpy_helper.from_array(half, tensor.name + MARK))
 
 
 def _casts(name: str, to: str) -> list[Any]:
