@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from parity.predict.constants import lost_constants
 from parity.predict.hazards import Hazard, hazards
 from parity.predict.held import Held, by_default, by_om
 from parity.predict.seen import OutputSeen
-from parity.predict.watch import watch
+from parity.predict.watch import learn_types, watch
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -65,6 +65,7 @@ class Prediction:
         endings: what becomes of the outputs.
         keep: names of nodes with which the outputs survive if they stay in float32; None where they survive as it is,
             or where no short list was found.
+        unknown: values that were left as they are, because nothing tells their type.
     """
 
     held: Held
@@ -73,10 +74,11 @@ class Prediction:
     hazards: tuple[Hazard, ...]
     endings: tuple[Ending, ...]
     keep: tuple[str, ...] | None = None
+    unknown: int = 0
 
     @property
     def survives(self) -> bool:
-        return all(e.survives for e in self.endings)
+        return bool(self.endings) and all(e.survives for e in self.endings)
 
 
 def predict(path: Path, cases: Cases, workdir: Path, om: OmModel | None = None) -> Prediction:
@@ -94,16 +96,18 @@ def predict(path: Path, cases: Cases, workdir: Path, om: OmModel | None = None) 
         RunnerError: it cannot be run here.
     """
     file = read_onnx(path)
+    unknown = learn_types(file, workdir)
     held = by_default(file) if om is None else by_om(file, om)
     seen = watch(file, held.lowered, cases, workdir, inner=held.inner)
     found = tuple(hazards(file, seen.values, list(lost_constants(file, held.lowered))))
     endings = tuple(_ending(name, o) for name, o in seen.outputs.items())
-    prediction = Prediction(held, len(seen.values), tuple(c for c, _ in cases), found, endings)
-    if prediction.survives:
+    ids = tuple(c for c, _ in cases)
+    prediction = Prediction(held, len(seen.values), ids, found, endings, unknown=unknown)
+    if prediction.survives or not endings:
         return prediction
     kept = next((k for k in _to_keep(file, found) if _survives_with(file, held, k, cases, workdir)), None)
     names = None if kept is None else tuple(dict.fromkeys(_node(file, v) for v in kept))
-    return Prediction(held, len(seen.values), prediction.cases, found, endings, names)
+    return replace(prediction, keep=names)
 
 
 def _ending(name: str, seen: OutputSeen) -> Ending:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.localize.onnx_graph import OnnxFile
+from parity.localize.onnx_graph import NOT_TENSORS, OnnxFile
 
 SHAPE_OPS = frozenset({"Shape", "Size"})  # what they give follows from shapes: a compiler folds it
 BY_SHAPE = {"Resize": 1, "Upsample": 1}  # only the first inputs of these hold a policy's numbers
@@ -27,6 +27,20 @@ def floating(file: OnnxFile) -> frozenset[str]:
     told = [i.name for i in (*graph.value_info, *graph.output, *graph.input) if i.type.tensor_type.elem_type == FULL]
     stored = [t.name for t in file.model.graph.initializer if t.data_type == FULL]
     return frozenset((*told, *stored, *_constants(file.model.graph)))
+
+
+def untyped(file: OnnxFile) -> tuple[str, ...]:
+    """Return the values made from what the inputs hold whose type inference does not tell (operators of a runtime)."""
+    import onnx
+
+    try:
+        graph = onnx.shape_inference.infer_shapes(file.model, data_prop=True).graph
+    except (RuntimeError, ValueError, TypeError):
+        graph = file.model.graph
+    known = {i.name for i in (*graph.value_info, *graph.output) if i.type.WhichOneof("value")}
+    alive = moving(file)
+    nodes = [n for n in file.model.graph.node if n.op_type not in NOT_TENSORS]
+    return tuple(o for n in nodes for o in n.output if o in alive and o not in known)
 
 
 def _constants(graph: Any) -> list[str]:

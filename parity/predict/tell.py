@@ -61,6 +61,7 @@ def as_json(prediction: Prediction, source: str, candidate: str | None) -> dict[
         "unknown_nodes": prediction.held.unknown,
         "survives": prediction.survives,
         "values": prediction.values,
+        "unknown_values": prediction.unknown,
         "cases": list(prediction.cases),
         "outputs": [e.as_json() for e in prediction.endings],
         "hazards": [{"kind": h.kind, **h.as_json()} for h in prediction.hazards],
@@ -88,7 +89,7 @@ def _of_outputs(p: Prediction, source: str, candidate: str | None) -> Finding:
         "info" if p.survives else "warning",
         f"{WORD}, not measured: {said} ({cases}){kept_words}.",
         where=place,
-        detail=f"By {p.held.basis}; every value rounded to nearest, nothing else of the device is imitated.",
+        detail=f"By {p.held.basis}; every value rounded to nearest, nothing else of the device is imitated.{_left(p)}",
         evidence={
             "source": source,
             "cases": list(p.cases[:MOST]),
@@ -98,6 +99,10 @@ def _of_outputs(p: Prediction, source: str, candidate: str | None) -> Finding:
         remedy=remedy,
         candidate=candidate,
     )
+
+
+def _left(p: Prediction) -> str:
+    return f" {p.unknown} values of unknown type were left as they are." if p.unknown else ""
 
 
 def _places(some: list[Hazard]) -> str:

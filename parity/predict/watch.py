@@ -17,7 +17,7 @@ from parity.localize.graph import Value
 from parity.localize.measure import GROUP_BYTES, UNKNOWN_BYTES, groups
 from parity.localize.onnx_graph import OnnxFile
 from parity.localize.sides import OnnxSide
-from parity.predict.rounded import floating, rounded
+from parity.predict.rounded import floating, rounded, untyped
 from parity.predict.seen import OutputSeen, Seen
 from parity.runner.base import RunnerSpec, Session, Variant
 from parity.tensor import Block, Case, stack
@@ -37,6 +37,23 @@ class Watched:
 
     values: Mapping[str, Seen]
     outputs: Mapping[str, OutputSeen]
+
+
+def learn_types(file: OnnxFile, workdir: Path) -> int:
+    """Note in ``file`` the float32 values whose type only the runtime tells; return how many stay unknown."""
+    from onnx import TensorProto, helper
+
+    names = untyped(file)
+    if not names:
+        return 0
+    try:
+        with OnnxSide(RunnerSpec("types", "onnxruntime"), workdir, file).session(names) as session:
+            told = {t.name: t.dtype for t in session.info.outputs}
+    except RunnerError:
+        return len(names)
+    full = [n for n in names if told.get(n) == "float32"]
+    file.model.graph.value_info.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in full)
+    return sum(n not in told for n in names)
 
 
 def watch(
@@ -112,7 +129,7 @@ def _packed(file: OnnxFile, names: Sequence[str]) -> Iterator[None]:
         del graph.initializer[stored:]
 
 
-def _parts(result: Mapping[str, Sequence[Array]], case: int) -> list[Array]:
+def _parts(result: Mapping[str, Array | list[Array]], case: int) -> list[Array]:
     """Return the values of one case, each flat."""
     return np.split(np.asarray(result[ALL][case]), np.cumsum(result[SIZES][case])[:-1])
 
@@ -127,7 +144,7 @@ def _blocks(cases: Sequence[Case], values: Sequence[Value]) -> Iterator[Block]:
             yield Block(block.ids[part], {n: a[part] for n, a in block.inputs.items()})
 
 
-def _run(session: Session, block: Block, variant: Variant) -> Mapping[str, Sequence[Array]]:
+def _run(session: Session, block: Block, variant: Variant) -> Mapping[str, Array | list[Array]]:
     result = session.run(block, variant)
     if result.failure or result.completed != len(block):
         reason = result.failure.message if result.failure else "it gave nothing back"

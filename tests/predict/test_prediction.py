@@ -166,6 +166,23 @@ def test_in_float32_nothing_is_rounded(tmp_path: Path) -> None:
     assert found.endings[0].gap == 0.0
 
 
+def test_values_whose_type_only_the_runtime_tells_are_rounded_too(tmp_path: Path) -> None:
+    import onnx
+
+    steps = [
+        ("Mul", "/enlarge", ["obs", "many"], "enlarged"),
+        ("Gelu", "/gelu", ["enlarged"], "bent"),
+        ("Mul", "/again", ["bent", "two"], "doubled"),
+        ("Div", "/reduce", ["doubled", "many"], "action"),
+    ]
+    path = graph(tmp_path, steps, {"many": 10000.0, "two": 10.0}, domains={"/gelu": "com.microsoft"})
+    assert not onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph.value_info[1:]
+    found = predict(path, cases(), tmp_path / "work")
+    assert found.values == 4
+    assert found.unknown == 0
+    assert kinds(found)["overflow"] == "Mul /again"
+
+
 def test_the_rounded_copy_leaves_the_file_alone(tmp_path: Path) -> None:
     file = read_onnx(sound(tmp_path))
     before = file.model.SerializeToString()

@@ -21,16 +21,21 @@ def graph(
     name: str = "policy.onnx",
     inputs: Mapping[str, Sequence[int]] | None = None,
     attributes: Mapping[str, Mapping[str, object]] | None = None,
+    domains: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a graph from ``obs (1, 4)`` (or ``inputs``) to ``action``, and return its path."""
-    nodes = [helper.make_node(op, list(i), [o], name=n, **(attributes or {}).get(n, {})) for op, n, i, o in steps]
+    more, places = attributes or {}, domains or {}
+    nodes = [
+        helper.make_node(op, list(i), [o], name=n, domain=places.get(n), **more.get(n, {})) for op, n, i, o in steps
+    ]
     taken = [
         helper.make_tensor_value_info(n, TensorProto.FLOAT, list(s)) for n, s in (inputs or {"obs": (1, WIDTH)}).items()
     ]
     given = [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, WIDTH])]
     stored = [numpy_helper.from_array(np.asarray(v, dtype=np.float32), k) for k, v in (constants or {}).items()]
     made = helper.make_graph(nodes, "policy", taken, given, stored)
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    sets = [helper.make_opsetid("", 17), *(helper.make_opsetid(d, 1) for d in set(places.values()))]
+    model = helper.make_model(made, opset_imports=sets, ir_version=8)
     onnx.checker.check_model(model)
     onnx.save(model, str(folder / name))
     return folder / name
