@@ -7,6 +7,7 @@ ONNX of the release.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 MAX_CASES = 16
 PROFILES = ("dataset", "nominal", "worst", "edge")
 OWN_ARITHMETIC = (None, "onnx", "om", "trace", "npz", "openvino")  # kinds that may be, or come from, another graph
-LEFT_OUT = (ParityError, ValueError, OSError, LookupError, ArithmeticError, TypeError, MemoryError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,11 @@ def with_predictions(report: dict[str, Any], prepared: Prepared, facts: Mapping[
         return report
     told: list[dict[str, Any]] = []
     findings: list[Finding] = []
-    for side in prepared.candidates:
-        if not _asked(side, report):
-            continue
-        document, more = _of_side(prepared, side)
-        told += [document] if document else []
-        findings += more
+    with contextlib.suppress(KeyboardInterrupt):  # all is judged by now: the report is written all the same
+        for side in (s for s in prepared.candidates if _asked(s, report)):
+            document, more = _of_side(prepared, side)
+            told += [document] if document else []
+            findings += more
     return added(report, told, findings, prepared.root)
 
 
@@ -89,32 +88,30 @@ def predict_file(
             return None, [unpredicted("no case has inputs to run it on", candidate)]
         with tempfile.TemporaryDirectory(prefix="parity-") as work:
             found = predict(path, cases, Path(work), om)
-    except LEFT_OUT as e:
-        return None, [unpredicted(e.message if isinstance(e, ParityError) else str(e), candidate)]
+    except Exception as e:  # whatever it is: a prediction must not cost a report that is finished
+        return None, [unpredicted(e.message if isinstance(e, ParityError) else f"{type(e).__name__}: {e}", candidate)]
     return as_json(found, given, candidate), list(findings(found, given, candidate))
 
 
 def _of_side(prepared: Prepared, side: Side) -> tuple[dict[str, Any] | None, list[Finding]]:
+    from parity.om.reading import open_om
     from parity.predict.tell import unpredicted
 
     found = list(_sources(prepared, side))
+    compiled = side.shipped is not None and side.shipped.kind == "om"
+    if not found and not compiled:
+        return None, []  # nothing says that there is a float32 graph
     if len(found) != 1:
         many = "several ONNX files are in the release" if found else "no ONNX that it was made from is known"
         return None, [unpredicted(many, side.name, 'name it: checkpoint = "policy.onnx" in its [[candidate]]')]
     om = None
-    if side.shipped is not None and side.shipped.kind == "om":
+    if compiled and side.shipped is not None:
         try:
-            om = _read(side.shipped.path)
+            om = open_om(side.shipped.path)
         except ParityError as e:
             return None, [unpredicted(e.message, side.name)]
     source = found[0]
     return predict_file(source.artifact.path, prepared, source.side, side.name, _given(prepared, source), om)
-
-
-def _read(path: Path) -> OmModel:
-    from parity.om.reading import open_om
-
-    return open_om(path)
 
 
 def _asked(side: Side, report: Mapping[str, Any]) -> bool:
