@@ -34,6 +34,7 @@ def artifact_told(question: Question) -> dict[str, Any]:
         "precision": contract.precision if contract else None,
         "random_ops": [str(o) for o in metadata.get("random_ops", ())],
         "output_nodes": [],
+        "input_order": [],
     }
     return {**told, **_om(side.artifact, told)} if side.artifact.kind == "om" else told
 
@@ -50,6 +51,7 @@ def _om(artifact: Artifact, told: dict[str, Any]) -> dict[str, Any]:
     return {
         "soc": told["soc"] or model.soc,
         "random_ops": told["random_ops"] or list(model.random_ops),
+        "input_order": list(model.name_order),
         "output_nodes": [[name, int(index)] for name, _, index in sources] if known else [],
     }
 

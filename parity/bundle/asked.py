@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from parity.bundle.artifact import artifact_told
 from parity.bundle.findings import OTHER_CASE, Refused, error
-from parity.bundle.manifest import NAME, BundleManifest, CaseTold, bundle_manifest
+from parity.bundle.manifest import NAME, SCRIPT, BundleManifest, CaseTold, bundle_manifest
 from parity.bundle.npy import MAX_HEADER, decoded, size_of
 from parity.bundle.question import Question, fed_sha256
 from parity.bundle.zips import ZipReader
@@ -46,6 +46,7 @@ class About:
     outputs: tuple[TensorSpec, ...]
     state: Mapping[str, str] = field(default_factory=dict)
     bundle_sha256: str | None = None
+    script_sha256: str | None = None
 
 
 class Source(Protocol):
@@ -114,6 +115,7 @@ class ByBundle:
             tuple(TensorSpec(t.name, _shape(t.shape), t.dtype) for t in manifest.outputs),
             manifest.state,
             sha256,
+            hashlib.sha256(b"".join(bundle.pieces(SCRIPT))).hexdigest() if SCRIPT in bundle.names else None,
         )
 
     def case(self, case_id: str) -> Case:

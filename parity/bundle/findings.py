@@ -8,7 +8,7 @@ from parity.finding import Finding
 
 OTHER_ARTIFACT, OTHER_CASE, MISSING, TWICE, UNKNOWN = "CAPT001", "CAPT002", "CAPT003", "CAPT004", "CAPT005"
 TAMPERED, STRAY, OTHER_OUTPUT, OTHER_BUNDLE, MIXED = "CAPT006", "CAPT007", "CAPT008", "CAPT009", "CAPT010"
-UNTOLD, ROUNDED = "CAPT011", "CAPT012"
+UNTOLD, ROUNDED, OTHER_SCRIPT = "CAPT011", "CAPT012", "CAPT013"
 
 _REMEDY = {
     OTHER_ARTIFACT: "run the bundle of the artifact that is judged, and bring its results back",
@@ -22,6 +22,7 @@ _REMEDY = {
     OTHER_BUNDLE: "bring the results of this bundle back, or name their own with --bundle",
     MIXED: "import the results of one device and one runtime; record others as a candidate of their own",
     UNTOLD: "run `parity bundle` on the device instead: its results say by hash what they answer",
+    OTHER_SCRIPT: "run the script as it came in the bundle",
     ROUNDED: "let the tool write .npy or .bin",
 }
 

@@ -52,6 +52,7 @@ class ArtifactTold(_Part):
     soc: Text | None = None
     precision: Text | None = None
     random_ops: list[Text] = []
+    input_order: list[Text] = []
     output_nodes: list[Annotated[list[Text | int], Field(min_length=2, max_length=2)]] = []
 
 

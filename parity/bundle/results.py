@@ -14,13 +14,14 @@ from parity.bundle.findings import (
     OTHER_BUNDLE,
     OTHER_CASE,
     OTHER_OUTPUT,
+    OTHER_SCRIPT,
     STRAY,
     TAMPERED,
     TWICE,
     Refused,
     error,
 )
-from parity.bundle.manifest import NAME, AnswerTold, OutputTold, results_manifest
+from parity.bundle.manifest import NAME, SCRIPT, AnswerTold, OutputTold, results_manifest
 from parity.bundle.npy import MAX_HEADER, decoded, size_of
 from parity.bundle.zips import ZipReader
 from parity.errors import ArtifactError
@@ -85,7 +86,8 @@ class ZipAnswers:
         said = self._manifest.environment
         told = {k: str(said[k])[:_TEXT] for k in _TOLD if said.get(k) not in (None, "")}
         stand_in = {"stand_in": True} if self._manifest.stand_in or said.get("stand_in") else {}
-        return {**told, **stand_in}
+        unchecked = [str(t)[:_TEXT] for t in _listed(said.get("unchecked"))][:_SHOWN]
+        return {**told, **stand_in, **({"unchecked": unchecked} if unchecked else {})}
 
     @property
     def recorded(self) -> str:
@@ -159,6 +161,9 @@ class ZipAnswers:
             if came != asked:
                 text = f"{self.path.name} holds results of another {what}: {str(came)[:_TEXT]}, not {asked}."
                 found.append(error(OTHER_BUNDLE, text, what, found=str(came)[:_TEXT], expected=asked))
+        if about.script_sha256 not in (None, told.script_sha256):
+            text = f"{self.path.name} was written by a script that was changed after it was bundled."
+            found.append(error(OTHER_SCRIPT, text, SCRIPT, found=told.script_sha256, expected=about.script_sha256))
         if [(f.sha256, f.bytes) for f in told.artifact_files] != list(about.files):
             text = f"{self.path.name} was computed with another artifact than {about.artifact['path']}."
             evidence = {"found": [f.sha256 for f in told.artifact_files][:8], "expected": [s for s, _ in about.files]}
@@ -189,3 +194,7 @@ class ZipAnswers:
         except ArtifactError:
             return False
         return sha.hexdigest() == sha256
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from parity.release.sides import Side
     from parity.runner.base import RunnerSpec
 
-DEFAULTS = {"threads": 2}
-NO_EFFECT = ("cwd", "load_timeout_s", "allow_fallback", "network")  # options that change no number
+DEFAULTS = {"threads": 2, "device_id": 0}
+NO_EFFECT = ("cwd", "load_timeout_s", "allow_fallback", "network", "soc")  # options that change no number
 BUILT = ("factory", "folder", "checkpoint")  # kinds that keyword arguments reach
 EXECUTED = ("torch", "openvino")  # runners for which a device is chosen
 

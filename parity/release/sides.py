@@ -13,6 +13,7 @@ from parity.contract.checkpoint import actor_contract
 from parity.errors import ArtifactError, ParityError, UsageError
 from parity.release.beside import Behind, Weights, behind_of, checkpoint_of
 from parity.release.config import CandidateTable, PipelineTable, RunnerTable
+from parity.release.gears import in_gear
 from parity.release.identity import identity_of
 from parity.runner.base import Failure, RunnerSpec
 from parity.runner.composed import Composition
@@ -26,6 +27,7 @@ RUNNER_OF: Mapping[str, str] = {
     "folder": "torch",
     "checkpoint": "torch",
     "openvino": "openvino",
+    "om": "om",
     "trace": "recorded",
     "npz": "recorded",
 }
@@ -194,7 +196,7 @@ def _contract(artifact: Artifact, spec: RunnerSpec) -> Contract | None:
     try:
         if artifact.kind == "checkpoint" and spec.runner == "torch":
             return actor_contract(artifact, spec.kwargs)  # what runs is what can be rebuilt, not what training declares
-        return read_contract(artifact)
+        return in_gear(read_contract(artifact), spec.options)
     except ArtifactError:
         if not _foreign(spec.runner):
             raise
@@ -214,7 +216,7 @@ def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:
     if artifact.kind not in RUNNER_OF:
         raise UsageError(
             f"{artifact.path}: nothing here runs a file of kind {artifact.kind!r}",
-            expected="ONNX, TorchScript, .pt2, a LeRobot folder, a checkpoint, package.module:factory, a trace, .npz",
+            expected="ONNX, TorchScript, .pt2, OM, LeRobot folder, checkpoint, package.module:factory, trace, .npz",
             remedy=_remedy(artifact.kind),
         )
     return replace(spec, runner=RUNNER_OF[artifact.kind])
@@ -225,7 +227,7 @@ def _remedy(kind: str) -> str:
         "safetensors": "weights alone do not run: give the LeRobot folder or `package.module:factory`",
         "json": "a configuration alone does not run: `parity inspect` shows it",
         "yaml": "a configuration alone does not run: `parity inspect` shows it",
-        "om": "record its outputs on the device and compare the trace (runner `command` or `recorded`)",
+        "om2": "OM2 is not run: compile an OM for the chip, or record on the device and compare the trace",
     }.get(kind, "check the path")
 
 

@@ -37,6 +37,13 @@ def repeated_of(meta: Mapping[str, Any]) -> dict[str, float]:
     return {str(n): float(g) for n, g in pairs if isinstance(g, int | float) and not isinstance(g, bool) and g > 0}
 
 
+def unchecked_of(captured: Mapping[str, Any]) -> list[str]:
+    """Return what could not be checked on the device, in words."""
+    origin = captured.get("origin")
+    found = origin.get("unchecked") if isinstance(origin, Mapping) else None
+    return [str(text)[:_LONGEST] for text in found[:20]] if isinstance(found, list) else []
+
+
 def origin_findings(environment: Mapping[str, Any], where: str, candidate: str | None) -> Iterator[Finding]:
     """Yield where recorded outputs come from; nothing where they were not captured."""
     recorded = environment.get("recorded")

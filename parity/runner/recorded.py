@@ -12,7 +12,7 @@ from parity.artifact import digest, recognize
 from parity.runner.base import Failure, Progress, RunnerSpec, RunResult, Session, SessionInfo, Variant
 from parity.runner.gather import joined
 from parity.runner.options import check_options
-from parity.runner.origin import captured_of, repeated_of, told_origin
+from parity.runner.origin import captured_of, repeated_of, told_origin, unchecked_of
 from parity.tensor import Array, Block, TensorSpec
 from parity.trace import Trace
 
@@ -94,7 +94,13 @@ def recorded_environment(trace: Trace) -> dict[str, Any]:
     recorded = {k: v for k, v in trace.meta.items() if isinstance(v, (str, int, float, bool, dict, list))}
     captured = captured_of(trace.meta)
     device = {"device": f"recorded on {told_origin(captured)}"} if captured else {}
-    return {"recorded": recorded, "cases": len(trace.cases), **device}
+    unchecked = unchecked_of(captured)
+    return {
+        "recorded": recorded,
+        "cases": len(trace.cases),
+        **device,
+        **({"unchecked": unchecked} if unchecked else {}),
+    }
 
 
 def _specs(trace: Trace, kind: str) -> tuple[TensorSpec, ...]:

@@ -229,6 +229,13 @@ def test_results_of_something_else(honest: Path, tmp_path: Path, change: Change)
     assert refused(honest, tmp_path, change) == {"CAPT009"}
 
 
+def test_results_of_a_script_that_was_changed(honest: Path, tmp_path: Path) -> None:
+    def change(entries: Entries, manifest: Manifest) -> None:
+        manifest["script_sha256"] = "3" * 64
+
+    assert refused(honest, tmp_path, change) == {"CAPT013"}
+
+
 def rewritten(honest: Path, target: Path, write: Callable[[zipfile.ZipFile, zipfile.ZipInfo, bytes], None]) -> Path:
     """Write the honest results again, every entry by ``write``."""
     with zipfile.ZipFile(honest / "results.zip") as old, zipfile.ZipFile(target, "w") as new:

@@ -12,6 +12,7 @@ import pytest
 
 from acl_runs import ACTION, AIS_DOUBLE, DOUBLE, OBS, logged, om_file
 from parity.errors import ArtifactError, RunnerError, UsageError
+from parity.runner.findings import session_findings
 from runs import block, opened
 
 GEARS = {"inputs": [{**OBS, "shape": [-1, 4]}], "gears": {"kind": "batch", "values": [[1], [2]]}}
@@ -47,7 +48,7 @@ def test_runs_tells_what_ran_and_leaves_nothing(log: Path, tmp_path: Path) -> No
         assert info.loaded_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert info.environment["runtime"] == "acl"
         assert info.environment["device"] == "acl double, no hardware"
-        assert info.notes == ("acl double, no hardware: no NPU computed this",)
+        assert [f.code for f in session_findings(info, str(path))] == ["RUN007"]
         result = session.run(data, repeat=True)
         assert (result.failure, result.repeat_differs) == (None, {})
         np.testing.assert_array_equal(result.outputs["action"], expected(data))
@@ -276,7 +277,10 @@ def test_ais_bench_where_only_that_is_installed(ais: None, tmp_path: Path) -> No
     with opened("om", om_file(tmp_path), tmp_path) as session:
         assert session.info.environment["runtime"] == "ais_bench"
         assert session.info.environment["device"] == "ais_bench double, no hardware"
-        assert any("cannot be noticed" in n for n in session.info.notes)
+        told = list(session_findings(session.info, "policy.om"))
+        assert [f.code for f in told] == ["RUN007", "RUN008", "RUN008"]
+        assert "outputs that nothing was written to cannot be noticed" in told[2].title
+        assert "compiled for Ascend310P3; what chip the device is cannot be told here" in told[1].title
         result = session.run(data)
         assert result.failure is None
         np.testing.assert_array_equal(result.outputs["action"], expected(data))

@@ -79,13 +79,13 @@ class OmPolicy(Policy):
     def info(self) -> dict[str, Any]:
         """Return what was loaded and where it runs."""
         environment = self.model.environment()
-        notes = []
-        if environment.get("stand_in"):
-            notes.append("{}: no NPU computed this".format(environment["device"]))
+        unchecked = []
         if self.soc and self.model.soc is None:
-            notes.append(f"compiled for {self.soc}; what chip the device is cannot be told here")
+            unchecked.append(f"compiled for {self.soc}; what chip the device is cannot be told here")
         if environment["runtime"] == "ais_bench":
-            notes.append("through ais_bench outputs that nothing was written to cannot be noticed")
+            unchecked.append("through ais_bench, outputs that nothing was written to cannot be noticed")
+        if unchecked:
+            environment["unchecked"] = unchecked
         if self.model.gears is not None:
             environment["gears"] = self.model.gears
         inputs = [dict(t, shape=s) for t, s in zip(self.model.inputs, self.shapes)]  # noqa: B905 (Python 3.8)
@@ -97,7 +97,6 @@ class OmPolicy(Policy):
             "environment": environment,
             "loaded_sha256": self.sha,
             "variants": ["base"],
-            "notes": notes,
         }
 
 
