@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from parity.checkpoint.checkpoint import Checkpoint
+from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.om.reading import open_om
-from parity.provenance.origin import Trace
+from parity.provenance.origin import Trace, quantized_without_scale
 from parity.provenance.words import LISTED, listed
 
-UNEXPLAINED, ASKED_BACKWARDS = "OM045", "OM046"
+UNEXPLAINED, ASKED_BACKWARDS, UNREAD = "OM045", "OM046", "OM048"
 _HOST = re.compile(r"_(filter|bias)_host$")  # what ConvBatchnormFusionPass calls what it folded
 
 
@@ -44,6 +45,8 @@ def om_findings(found: Trace) -> Iterator[Finding]:
                 evidence={"folded": names[:LISTED]},
                 remedy="give the training checkpoint with its BatchNorm layers, where the one given has none",
             )
+    if kinds[0] == "om":
+        yield from _unread(exported, [f.exported for f in best.outcome.missing])
     if kinds[1] == "om" and best.outcome.relation != "MATCH" and _holds_more(found):
         yield Finding(
             ASKED_BACKWARDS,
@@ -51,6 +54,29 @@ def om_findings(found: Trace) -> Iterator[Finding]:
             f"{best.source.name} is an OM: its weights are rounded to a lower class, and no export is made from those.",
             where=best.source.name,
             remedy=f"ask the other way round: parity provenance {best.source.name} {found.exported.name}",
+        )
+
+
+def _unread(exported: Checkpoint, names: Sequence[str]) -> Iterator[Finding]:
+    """Yield a finding where constants were not found because they could not be read."""
+    why: dict[str, str] = {}
+    for name in names:
+        if quantized_without_scale(exported.weights[name]):
+            why[name] = f"{name} is weights as {exported.weights[name].dtype}, without the scale that they stand for"
+            continue
+        try:
+            exported.weights[name].load()
+        except ArtifactError as e:
+            why[name] = e.message
+    if why:
+        first = next(iter(why))
+        yield Finding(
+            UNREAD,
+            "warning",
+            f"{len(why)} of the tensors that were not found cannot be read: {why[first]}.",
+            where=first,
+            evidence={"unread": dict(list(why.items())[:LISTED])},
+            remedy="judge them by the outputs; compile without compressed or external weights to have them read",
         )
 
 

@@ -6,18 +6,13 @@ None of it can make a candidate pass: an OM whose outputs are not there is NOT_J
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parity.artifact import Artifact
-from parity.contract.om_against import against, paired_inputs
-from parity.contract.om_host import host_findings
-from parity.contract.om_sizes import runs_at, sizes_in_words
-from parity.contract.om_tools import chip_findings, chip_of, precision_findings, source_findings
+from parity.contract.om_tools import chip_findings, chip_of, precision_findings
 from parity.errors import ParityError
 from parity.finding import Finding
-from parity.om.model import OmModel
 from parity.om.reading import open_om
 from parity.provenance.origin import trace
 from parity.provenance.relation import Outcome
@@ -26,17 +21,14 @@ from parity.provenance.tell import MADE, sentence
 from parity.provenance.tell_om import folded_by_compiler
 from parity.release import gate
 from parity.release.beside import BEHIND
+from parity.release.compiled_fit import fitting_findings
 from parity.release.config import Config
 from parity.release.explain import WITH_WEIGHTS
 from parity.release.facts import Facts
 from parity.release.prepare import Prepared
 from parity.release.sides import Side
-from parity.tensor import TensorSpec, stack
-from parity.trace import Trace as Recording
 
-SIZE, OTHER_FILE, OTHER_WEIGHTS, UNREADABLE = "OM031", "OM043", "OM044", "GATE018"
-MAX_NAMED = 4
-RECORDED_HASH = ("captured", "artifact", "sha256")  # where `parity capture` notes which file answered
+OTHER_WEIGHTS, UNREADABLE = "OM044", "GATE018"
 
 
 def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
@@ -53,12 +45,12 @@ def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
     given = behind.given if behind is not None else side.given
     try:
         model = open_om(shipped.path)
-        found = [*_told(prepared, side, model, given), *_weighed(prepared, side, shipped, given)]
+        found = [*fitting_findings(prepared, side, model, given), *_weighed(prepared, side, shipped, given)]
     except ParityError as e:
         return {"path": given, "problem": e.message}
     return {
         "path": given,
-        "chip": chip_of(model),
+        "chip": chip_of(model) or side.spec.options.get("soc"),  # runner `om` is told where the file does not say
         "precision_mode": model.precision_mode,
         "toolkit": dict(model.toolkit),
         "findings": [f.as_json() for f in found],
@@ -79,7 +71,8 @@ def compiled_findings(facts: Facts, side: Side, judged: str) -> Iterator[Finding
         yield unreadable(side.name, told["path"], told["problem"])
         return
     yield from (Finding(**f).for_candidate(side.name) for f in told["findings"])
-    yield from (f.for_candidate(side.name) for f in chip_findings(told["chip"], side.soc, told["path"]))
+    chips = chip_findings(told["chip"], side.soc, told["path"])
+    yield from (f.for_candidate(side.name) for f in chips)
     yield from (f.for_candidate(side.name) for f in precision_findings(told["precision_mode"], judged, told["path"]))
 
 
@@ -107,86 +100,23 @@ def judged_again(report: Mapping[str, Any], config: Config) -> Iterator[Finding]
             yield from (f.for_candidate(table.name) for f in found)
 
 
-def _told(prepared: Prepared, side: Side, model: OmModel, given: str) -> Iterator[Finding]:
-    contract = prepared.reference.graph
-    if contract is not None:
-        yield from against(model, contract)
-        yield from source_findings(model, Path(contract.path), given)
-    yield from _sizes(prepared, side, model)
-    yield from host_findings(model, given)
-    yield from _recorded_from(side)
-
-
-def _sizes(prepared: Prepared, side: Side, model: OmModel) -> Iterator[Finding]:
-    """Yield a finding where the release's cases have sizes at which the OM does not run."""
-    refused: dict[str, list[str]] = {}
-    known: dict[tuple[Any, ...], str | None] = {}
-    for block in stack(prepared.cases_of(side)):
-        try:
-            fed = _fed(prepared, side, block.inputs)
-        except ParityError:
-            return  # the run tells
-        signature = tuple((t.name, t.shape) for t in fed)
-        if signature not in known:
-            known[signature] = _refused(model, fed)
-        shown = known[signature]
-        if shown is not None:
-            refused.setdefault(shown, []).extend(block.ids)
-    if refused:
-        cases = sum(map(len, refused.values()))
-        yield Finding(
-            SIZE,
-            "error",
-            f"{cases} of {len(prepared.cases_of(side))} cases have sizes at which the OM does not run "
-            f"({'; '.join(list(refused)[:MAX_NAMED])}): it runs at {sizes_in_words(model)}.",
-            where=next(iter(refused.values()))[0],
-            evidence={"cases": {k: v[:MAX_NAMED] for k, v in refused.items()}},
-            remedy="compile it for these sizes (a static shape, or a gear for each), or judge it at those it has",
-        )
-
-
-def _fed(prepared: Prepared, side: Side, stacked: Any) -> list[TensorSpec]:
-    adapter = prepared.adapters.get(side.name)
-    inputs = adapter.inputs(stacked) if adapter is not None else stacked
-    return [TensorSpec(n, tuple(a.shape[1:]), a.dtype.name) for n, a in inputs.items()]
-
-
-def _refused(model: OmModel, fed: Sequence[TensorSpec]) -> str | None:
-    """Return the sizes that the OM does not run at, in words; pictures are another matter, see `against`."""
-    pairs = [p for p in paired_inputs(model, fed) if not p.tensor.aipp]
-    shapes = {p.tensor.name: [n for n in p.spec.shape or () if isinstance(n, int)] for p in pairs}
-    if runs_at(model, shapes):
-        return None
-    return ", ".join(f"{p.spec.name} {p.spec.shape}" for p in pairs[:MAX_NAMED])
-
-
-def _recorded_from(side: Side) -> Iterator[Finding]:
-    """Yield a finding where a recording says that another file answered than the one that is named."""
-    if side.behind is None or side.artifact is None or side.artifact.kind != "trace":
-        return
-    with Recording.open(side.artifact.path) as recording:
-        said: Any = recording.meta
-    for key in RECORDED_HASH:
-        said = said.get(key) if isinstance(said, Mapping) else None
-    if isinstance(said, str) and said.lower() != side.behind.sha256:
-        yield Finding(
-            OTHER_FILE,
-            "error",
-            f"The recording was made by another file than {side.behind.given}: it names the SHA-256 {said[:12]}…, "
-            f"this file has {side.behind.sha256[:12]}….",
-            where=side.behind.given,
-            evidence={"recorded": said, "artifact": side.behind.sha256},
-            remedy="name the file that answered, or record again with this one",
-        )
-
-
 def _weighed(prepared: Prepared, side: Side, shipped: Artifact, given: str) -> Iterator[Finding]:
     """Yield whether the OM holds the reference's weights, where `[weights]` does not ask already."""
     reference = prepared.reference
     kept = reference.checkpoint.artifact if reference.checkpoint is not None else reference.artifact
     if side.name in prepared.weighing.candidates or kept is None or kept.kind not in WITH_WEIGHTS:
         return
-    found = trace(shipped.path, [kept.path])
+    try:
+        found = trace(shipped.path, [kept.path])
+    except ParityError as e:
+        yield Finding(
+            OTHER_WEIGHTS,
+            "warning",
+            f"Whether the OM holds the reference's weights could not be told: {e.message.rstrip('.')}.",
+            where=given,
+            remedy="name the checkpoint in [weights], or as `checkpoint` of the reference",
+        )
+        return
     outcome = found.best.outcome
     if outcome.relation == "NOT_JUDGED":
         return

@@ -126,6 +126,12 @@ def test_a_wrong_input_that_would_be_accepted(taken_by_om: OmTensor, of_referenc
     assert said in found[0].title
 
 
+def test_a_feature_of_a_configuration_has_no_bytes() -> None:
+    """``observation.state`` of two numbers is (1, 2, 2) in a graph with two observation steps: nothing is wrong."""
+    feature = TensorSpec("observation.state", (2,), "float32", batched=False)
+    assert codes(om(OmTensor("observation.state", (1, 2, 2), "float32")), onnx(feature)) == []
+
+
 def test_what_the_runtime_refuses_itself_is_not_silent() -> None:
     assert codes(om(OBS), onnx(spec("obs", 1, 28))) == []  # `disagreements` tells the shapes
 

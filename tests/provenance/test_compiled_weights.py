@@ -180,3 +180,14 @@ def test_a_compiled_tensor_is_no_other_kind_of_weight() -> None:
     one = next(iter(weights({"a": np.ones(3, np.float32)}).values()))
     assert not one.compiled
     assert replace(one, compiled=True).compiled
+
+
+def test_a_normalizers_constants_are_held_to_one_rounding() -> None:
+    """Two steps of one run have nearly the same statistics: what is folded from them must still tell which."""
+    rng = np.random.default_rng(0)
+    source = {"obs_normalizer._std": (1 + rng.random(45)).astype(np.float32)}
+    folded_std = {"std": (source["obs_normalizer._std"] + np.float32(1e-2)).astype(np.float16)}
+    assert related(folded_std, source).folded == 1
+    near = {n: (a * np.float32(1 + 4.5e-4)).astype(np.float32) for n, a in source.items()}
+    assert related(folded_std, near).folded == 0
+    assert relate(speaking(weights(folded_std))[0], Pool(weights(near))).folded == 1  # as exports are held otherwise

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from om_writer import Constant, Om, write
 
 from compiled_om import compiled
 from graph_def import constants
@@ -161,6 +162,7 @@ def test_every_layout_and_a_folded_batch_norm(tmp_path: Path) -> None:
     outcome = found.best.outcome
     assert (outcome.matched, outcome.folded, outcome.total) == (5, 2, 7)
     assert {f.source for f in outcome.found if f.how == "folded"} == {"conv1.weight and bn.*", "bn.*"}
+    assert not {"PROV015", "WEIGHT002"} & codes(found).keys()  # the compiler's pads are no fault of the weights
 
 
 def test_a_fold_that_nothing_explains_is_named_as_one(tmp_path: Path) -> None:
@@ -202,3 +204,33 @@ def test_an_om_without_weights_is_not_judged(tmp_path: Path, capsys: pytest.Capt
     source = save_tensors(tmp_path / "w.safetensors", plain(vision()))
     assert main(["provenance", str(om), str(source)]) == 3
     assert "NOT_JUDGED" in capsys.readouterr().out
+
+
+def test_a_constant_that_cannot_be_read_is_not_taken_for_found(tmp_path: Path) -> None:
+    w = plain(vision())
+    kept = [Constant(n, a.astype(np.float16)) for n, a in w.items() if a.ndim == 1]
+    odd = Constant("odd", w["head.weight"].astype(np.float16), external=True)
+    om = write(tmp_path / "p.om", Om(constants=(*kept, odd)))
+    found = trace(om, [save_tensors(tmp_path / "w.safetensors", w)])
+    assert found.best.outcome.relation == "PARTIAL"
+    assert [f.exported for f in found.best.outcome.missing] == ["odd"]
+    assert "kept outside of the file" in codes(found)["OM048"]
+
+
+def test_only_is_refused_of_rounded_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    w = plain(vision())
+    om, source = compiled(tmp_path / "p.om", w), save_tensors(tmp_path / "w.safetensors", w)
+    assert main(["provenance", str(om), str(source), "--only", "head.*"]) == 2
+    assert "rounded" in capsys.readouterr().err
+
+
+def test_integers_without_a_scale_are_not_taken_for_nothing(tmp_path: Path) -> None:
+    """A quantized OM of which only the biases are known must not match by them."""
+    w = plain(vision())
+    kept = [Constant(n, a.astype(np.float16)) for n, a in w.items() if a.ndim == 1]
+    matrix = np.random.default_rng(0).integers(-127, 127, (6, 24)).astype(np.int8)
+    om = write(tmp_path / "p.om", Om(constants=(*kept, Constant("quantized", matrix))))
+    found = trace(om, [save_tensors(tmp_path / "w.safetensors", w)])
+    assert found.best.outcome.relation == "PARTIAL"
+    assert [f.exported for f in found.best.outcome.missing] == ["quantized"]
+    assert "int8" in codes(found)["OM048"]

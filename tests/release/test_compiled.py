@@ -145,6 +145,26 @@ def test_cases_of_another_size_than_it_was_compiled_for(release: Path) -> None:
     assert (code, with_code(report, "OM031")) == (0, [])
 
 
+def test_a_recording_that_this_om_cannot_have_made(release: Path) -> None:
+    """The two builds of one policy that give float32 and int32, as in the corpus, told by the recording itself."""
+    for port in (Port("out:0:action", (1, 3), "int32", source="out:0"), Port("out:0:action", (1, 4), source="out:0")):
+        policy(release / "policy.om", outputs=(port,))
+        code, report = run_release(release)
+        assert code == 1
+        assert [f["candidate"] for f in with_code(report, "OM047")] == ["board"]
+    policy(release / "policy.om", outputs=(Port("out:0:action", (1, 3), "float16", source="out:0"),))
+    assert run_release(release)[0] == 0  # the host may have widened it
+
+
+def test_what_it_contradicts_the_reference_in_is_told(release: Path) -> None:
+    more = (Port("mask", (1, 6), "float32"), *INPUTS)
+    policy(release / "policy.om", inputs=more)
+    code, report = run_release(release)
+    assert code == 0
+    assert [f["severity"] for f in with_code(report, "INSP001")] == ["warning"]
+    assert with_code(report, "OM038")[0]["evidence"]["interchangeable"] == [["mask", "obs"]]
+
+
 @pytest.mark.parametrize("damage", ["cut", "encrypted", "empty"])
 def test_an_artifact_that_cannot_be_looked_into_blocks(release: Path, damage: str) -> None:
     if damage == "encrypted":
