@@ -13,8 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from half_graphs import cancelling, cases, graph, masked, normalized, overflowing, sound, timed
 from parity.errors import UsageError
-from parity.localize.onnx_graph import read_onnx
+from parity.localize.onnx_graph import OnnxFile, read_onnx
 from parity.om.model import OmDesc, OmModel, OmNode
+from parity.om.reading import open_om
 from parity.predict.held import by_default, by_om
 from parity.predict.prediction import Prediction, predict
 from parity.predict.rounded import lowerable, rounded
@@ -157,6 +158,22 @@ def test_what_stays_inside_a_fused_operation_is_not_rounded(tmp_path: Path) -> N
     found = predict(path, cases(scale=2.0), tmp_path / "work", om([node("fused", "float16", "/enlarge", "/reduce")]))
     assert found.survives
     assert "overflow" not in kinds(found)
+
+
+@pytest.mark.corpus
+def test_real_files_say_it_so(corpus: Path, tmp_path: Path) -> None:
+    def chain(*names: str) -> OnnxFile:
+        ends = [*(f"v{i}" for i in range(1, len(names))), "action"]
+        steps = [("Neg", n, [f"v{i}" if i else "obs"], ends[i]) for i, n in enumerate(names)]
+        return read_onnx(graph(tmp_path, steps))
+
+    fused = chain("W_0/conv1/Conv2D", "W_0/conv1/BiasAdd", "W_0/conv1/Relu", "W_0/actor/ap/Softmax")
+    held = by_om(fused, open_om(corpus / "om" / "a3c_pong_v2.om"))
+    assert held.lowered == ("v1", "v2", "v3", "action")
+    assert held.inner == {"v1", "v2"}
+    assert held.unknown == 0
+    mixed = chain("model_1/model/lambda/Sub", "model_1/model/lambda/resize/ResizeBilinear")
+    assert by_om(mixed, open_om(corpus / "om" / "ddnet_out.om")).lowered == ("v1",)  # its Resize is in float32
 
 
 def test_in_float32_nothing_is_rounded(tmp_path: Path) -> None:
