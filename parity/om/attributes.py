@@ -41,7 +41,7 @@ class Interned:
             ArtifactError: the key stands for a name that the model does not list.
         """
         if not key.startswith(b"\0"):
-            return key.decode("utf-8", "surrogateescape"), False
+            return key.decode("utf-8", "backslashreplace"), False
         index = 0
         for digit in reversed(key[1:][:8]):
             index = index * BASE + digit - 1

@@ -53,7 +53,7 @@ class _Reader:
         return struct.unpack(f"<{count}{code}", self.take(count * struct.calcsize(f"<{code}")))
 
     def text(self, count: int) -> str:
-        return str(self.take(count), "utf-8", "surrogateescape")
+        return str(self.take(count), "utf-8", "backslashreplace")
 
     @property
     def left(self) -> int:

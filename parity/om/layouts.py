@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 PLAIN = ("ND", "NCHW", "NHWC", "HWCN", "CHWN", "NC", "CN", "NCL", "NCDHW", "NDHWC", "DHWCN")
+KNOWN = (*PLAIN, "FRACTAL_Z", "FRACTAL_NZ", "NC1HWC0")
 REMEDY = "report it with the file; until then compare by outputs"
 
 
@@ -42,7 +43,7 @@ def restored(stored: Array, layout: str, shape: tuple[int, ...], origin: str) ->
         return _from_nc1hwc0(stored, shape, origin)
     raise ArtifactError(
         f"stored as {layout}, a layout that is not known",
-        expected=", ".join((*PLAIN, "FRACTAL_Z", "FRACTAL_NZ", "NC1HWC0")),
+        expected=", ".join(KNOWN),
         remedy=REMEDY,
     )
 

@@ -111,5 +111,5 @@ def floats(data: memoryview, wire: int, value: int, stop: int) -> list[float]:
 
 
 def text(data: memoryview, value: int, stop: int) -> str:
-    """Return text; bytes that are no UTF-8 are kept as lone surrogates."""
-    return str(data[value:stop], "utf-8", "surrogateescape")
+    r"""Return text; bytes that are no UTF-8 stand as ``\\xff``."""
+    return str(data[value:stop], "utf-8", "backslashreplace")
