@@ -17,6 +17,7 @@ from parity.bundle.npy import MAX_HEADER, decoded, size_of
 from parity.bundle.question import Question, fed_sha256
 from parity.bundle.zips import ZipReader
 from parity.errors import UsageError
+from parity.runner.exchange import file_names
 from parity.tensor import Array, Case, Profile, TensorSpec
 
 _TOLD = ("kind", "sha256", "soc", "precision", "random_ops", "output_nodes")  # of the artifact, kept in the trace
@@ -24,13 +25,14 @@ _TOLD = ("kind", "sha256", "soc", "precision", "random_ops", "output_nodes")  # 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One case that was asked: ``sha256`` is of what the artifact is fed."""
+    """One case that was asked: ``sha256`` is of what the artifact is fed, ``file`` what its arrays are called."""
 
     id: str
     profile: Profile
     seed: int
     note: str
     sha256: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,10 @@ class ByRelease:
         told = artifact_told(question)
         self._question = question
         self._cases = {c.id: c for c in question.cases}
-        self.cases = {c.id: Asked(c.id, c.profile, c.seed, c.note, question.key(c)) for c in question.cases}
+        names = file_names(list(self._cases))
+        self.cases = {
+            c.id: Asked(c.id, c.profile, c.seed, c.note, question.key(c), names[c.id]) for c in question.cases
+        }
         self.about = About(
             question.prepared.plan.release,
             question.prepared.plan.seed,
@@ -103,7 +108,8 @@ class ByBundle:
     def __init__(self, bundle: ZipReader, manifest: BundleManifest, sha256: str) -> None:
         self._bundle = bundle
         self._told: dict[str, CaseTold] = {c.id: c for c in manifest.cases}
-        self.cases = {c.id: Asked(c.id, c.profile, c.seed, c.note, c.sha256) for c in manifest.cases}
+        names = file_names(list(self._told))
+        self.cases = {c.id: Asked(c.id, c.profile, c.seed, c.note, c.sha256, names[c.id]) for c in manifest.cases}
         told = manifest.artifact
         self.about = About(
             manifest.release.name,

@@ -18,7 +18,6 @@ from parity.bundle.findings import OTHER_OUTPUT, ROUNDED, UNTOLD, Refused, error
 from parity.bundle.npy import MAX_HEADER, decoded
 from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding
-from parity.runner.exchange import file_names
 from parity.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class ToolAnswers:
         self.recorded = f"folder {path.name}"
         self.wrong: list[Finding] = []
         self._files: dict[str, dict[int, Path]] = {}
-        ids = {file: case_id for case_id, file in file_names(list(source.cases)).items()}
+        ids = {case.file: case_id for case_id, case in source.cases.items()}
         tools = set()
         for file in sorted(p for p in path.iterdir() if _is_output(p)):
             stem, index, tool = _read_name(file, ids)

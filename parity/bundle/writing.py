@@ -14,7 +14,7 @@ from parity.bundle.manifest import ARTIFACT, INPUTS, NAME, SCHEMA, SCRIPT
 from parity.bundle.npy import encoded
 from parity.bundle.question import Question, fed_sha256, specs_json
 from parity.bundle.script import script_for
-from parity.bundle.zips import ZipWriter, as_json
+from parity.bundle.zips import MAX_JSON, ZipWriter, as_json
 from parity.cases import fingerprint
 from parity.errors import ArtifactError, UsageError
 from parity.runner.exchange import file_names
@@ -89,6 +89,9 @@ def write_bundle(question: Question, path: Path) -> Written:
             "cases": cases,
         }
         data = as_json(manifest)
+        if len(data) > MAX_JSON:
+            text = f"{len(cases):,} cases are too many for one bundle: its manifest takes {len(data) >> 20} MiB"
+            raise UsageError(text, remedy="ask for fewer cases, or make several releases of them")
         out.add(NAME, [data], len(data))
     sha = hashlib.sha256(data).hexdigest()
     return Written(path, side.name, len(cases), path.stat().st_size, sha, question.left_out, manifest)

@@ -27,7 +27,8 @@ def told_origin(captured: Mapping[str, Any]) -> str:
     origin = captured.get("origin")
     said = origin if isinstance(origin, Mapping) else {}
     parts = [f"{words}{str(said[key])[:_LONGEST]}" for key, words in _PARTS if said.get(key)]
-    return ", ".join(dict.fromkeys(parts)) or "an unknown device"
+    said_once = [p for p in dict.fromkeys(parts) if not any(p in other for other in parts if other != p)]
+    return ", ".join(said_once) or "an unknown device"
 
 
 def repeated_of(meta: Mapping[str, Any]) -> dict[str, float]:

@@ -133,7 +133,10 @@ class Results:
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Add the manifest and give the zip its name."""
-        text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
+        rest = {k: v for k, v in manifest.items() if k != "cases"}
+        lines = [f" {json.dumps(k)}: {json.dumps(v, sort_keys=True, allow_nan=False)}" for k, v in sorted(rest.items())]
+        cases = ",\n".join("  " + json.dumps(c, sort_keys=True, allow_nan=False) for c in manifest["cases"])
+        text = "{\n" + ",\n".join(lines) + ',\n "cases": [\n' + cases + "\n ]\n}\n"
         self.zip.writestr(entry_of("manifest.json"), text.encode("ascii"))
         self.zip.close()
         self.part.replace(self.path)
