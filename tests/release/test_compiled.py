@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from om_writer import Node, Port
 
 from compiled_om import compiled
 from judged import run_release, with_code
 from models import mlp, toml
+from om_writer import Node, Port
 from parity.cli import main
 from parity.tensor import Block
 from parity.trace import Trace, TraceWriter

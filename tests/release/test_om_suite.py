@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from om_writer import Port
 
 from compiled_om import compiled
 from judged import run_release, with_code
 from models import mlp, toml
+from om_writer import Port
 
 SUITE = Path(__file__).resolve().parents[2] / "suites" / "test_om.py"
 BOARD = """
