@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Cases = Sequence[tuple[str, Mapping[str, Array]]]
 
 LIMIT = SHARE_OF_SCALE["float16"]
-MOST_KEPT = 16  # nodes that are worth naming one by one
+MOST_KEPT = 12  # nodes that are worth naming one by one
 WIDER = 2  # how often the nodes that made a value are taken in too
 
 
@@ -106,6 +106,8 @@ def predict(path: Path, cases: Cases, workdir: Path, om: OmModel | None = None) 
     if prediction.survives or not endings:
         return prediction
     kept = next((k for k in _to_keep(file, found) if _survives_with(file, held, k, cases, workdir)), None)
+    if kept is not None:
+        kept = _shorter(file, held, kept, cases, workdir)
     names = None if kept is None else tuple(dict.fromkeys(_node(file, v) for v in kept))
     return replace(prediction, keep=names)
 
@@ -130,6 +132,15 @@ def _to_keep(file: OnnxFile, found: Sequence[Hazard]) -> Iterator[tuple[str, ...
         before = {n for v in chosen for n in file.graph.by_name[v].inputs if n in file.graph.by_name}
         after = {v.name for v in file.graph.values if any(n in chosen for n in v.inputs)}
         chosen = chosen | before | after
+
+
+def _shorter(file: OnnxFile, held: Held, kept: tuple[str, ...], cases: Cases, workdir: Path) -> tuple[str, ...]:
+    """Return those of the values without each of which the outputs would not survive, tried one by one."""
+    for value in kept:
+        rest = tuple(v for v in kept if v != value)
+        if rest and _survives_with(file, held, rest, cases, workdir):
+            kept = rest
+    return kept
 
 
 def _survives_with(file: OnnxFile, held: Held, kept: Sequence[str], cases: Cases, workdir: Path) -> bool:

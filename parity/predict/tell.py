@@ -83,7 +83,8 @@ def _of_outputs(p: Prediction, source: str, candidate: str | None) -> Finding:
     kept_words = f"; with {len(p.keep)} nodes in float32 they are predicted to survive" if p.keep else ""
     remedy = "" if p.survives else "measure on the device; compile with --precision_mode_v2=origin, or scale the inputs"
     if p.keep:
-        remedy = "write the names under `keep` into a file, one a line, for atc's --keep_dtype; then measure"
+        names = ", ".join(p.keep[:MOST]) + (", …" if len(p.keep) > MOST else "")
+        remedy = f"keep {names} in float32: a file for atc's --keep_dtype, one name a line; then measure"
     return Finding(
         OUTPUTS,
         "info" if p.survives else "warning",
