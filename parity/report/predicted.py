@@ -39,25 +39,32 @@ def predicted_only(findings: Iterable[Entry]) -> list[Entry]:
 
 def predictions_shown(report: Entry) -> list[dict[str, Any]]:
     """Return what the template shows of the report's ``predicted``, one entry for each candidate."""
-    told = report.get("predicted")
-    found = [p for p in told if isinstance(p, Mapping)] if isinstance(told, list) else []
-    return [_prediction(p) for p in found[:MAX_SHOWN]]
+    return [_prediction(p) for p in _list(report, "predicted")[:MAX_SHOWN]]
+
+
+def _list(table: Entry, key: str) -> list[Entry]:
+    value = table.get(key)
+    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
+
+
+def _words(table: Entry, key: str) -> list[str]:
+    value = table.get(key)
+    return [str(v) for v in value] if isinstance(value, list) else []
 
 
 def _prediction(p: Entry) -> dict[str, Any]:
-    hazards = [h for h in p.get("hazards") or [] if isinstance(h, Mapping)]
-    cases = p.get("cases") or []
+    hazards, cases = _list(p, "hazards"), _words(p, "cases")
     return {
         "candidate": str(p.get("candidate") or ABSENT),
         "source": str(p.get("source")),
         "basis": str(p.get("basis")),
         "survives": "outputs survive" if p.get("survives") else "outputs do not survive",
-        "words": f"{show(p.get('values'))} values, {len(cases)} cases ({', '.join(map(str, cases[:4]))}"
+        "words": f"{show(p.get('values'))} values, {len(cases)} cases ({', '.join(cases[:4])}"
         f"{', …' if len(cases) > 4 else ''})",
-        "outputs": [_output(o) for o in (p.get("outputs") or [])[:MAX_ROWS]],
+        "outputs": [_output(o) for o in _list(p, "outputs")[:MAX_ROWS]],
         "hazards": [_hazard(h) for h in hazards[:MAX_ROWS]],
         "more": max(len(hazards) - MAX_ROWS, 0),
-        "keep": [str(n) for n in p.get("keep") or []],
+        "keep": _words(p, "keep")[:MAX_ROWS],
     }
 
 
