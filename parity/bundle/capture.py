@@ -19,7 +19,7 @@ from parity.tensor import Array, Case, stack
 from parity.trace import TraceWriter
 from parity.verdict import Verdict
 
-BYTES_AT_ONCE = 64 << 20
+BYTES_AT_ONCE = 16 << 20
 _LISTED = 6  # cases that one sentence names
 
 
@@ -43,6 +43,9 @@ class Answers(Protocol):
     @property
     def repeated(self) -> Mapping[str, float]: ...
 
+    @property
+    def seconds(self) -> Sequence[float]: ...
+
     def outputs(self, case_id: str) -> dict[str, Array]:
         """Return what came out, by the artifact's names; raises `Refused`."""
         ...
@@ -50,13 +53,17 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The outcome: PASS where all was imported. ``trace`` is None where nothing was written."""
+    """The outcome: PASS where all was imported. ``trace`` is None where nothing was written.
+
+    ``seconds`` are those that each call took on the device, where that is known.
+    """
 
     verdict: Verdict
     trace: Path | None
     findings: tuple[Finding, ...]
     cases: int
     captured: Mapping[str, Any]
+    seconds: tuple[float, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON of `parity capture`."""
@@ -67,6 +74,7 @@ class Captured:
             "trace": None if self.trace is None else str(self.trace),
             "cases": self.cases,
             "captured": dict(self.captured),
+            "seconds": list(self.seconds),
             "findings": [f.as_json() for f in self.findings],
         }
 
@@ -96,7 +104,8 @@ def capture(paths: Sequence[Path], source: Source, target: Path) -> Captured:
                     raise _Nothing
         except _Nothing:
             return Captured(Verdict.FAIL, None, tuple(by_severity(findings)), 0, told)
-    return Captured(Verdict.PASS, target, tuple(by_severity(findings)), count, told)
+    seconds = tuple(s for a in answers for s in a.seconds)
+    return Captured(Verdict.PASS, target, tuple(by_severity(findings)), count, told, seconds)
 
 
 class _Nothing(Exception):
@@ -161,7 +170,7 @@ def _verified(
 def _blocks(
     pairs: Iterator[tuple[Case, dict[str, Array]]],
 ) -> Iterator[tuple[list[Case], list[dict[str, Array]]]]:
-    """Yield cases that lie together in a trace: of one profile, inputs of equal shapes, in about 64 MiB."""
+    """Yield cases that lie together in a trace: of one profile, inputs of equal shapes, in about 16 MiB."""
     cases: list[Case] = []
     outputs: list[dict[str, Array]] = []
     held, first = 0, None

@@ -73,6 +73,7 @@ class DumpAnswers:
     tool = "acl dump"
     verified = False
     repeated: Mapping[str, float] = {}
+    seconds: Sequence[float] = ()
     origin: Mapping[str, Any] = {}
 
     def __init__(self, path: Path, folders: Sequence[Path], source: Source) -> None:

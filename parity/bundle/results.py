@@ -99,6 +99,11 @@ class ZipAnswers:
         """Outputs that changed when one case ran twice, by how much."""
         return {n[:_TEXT]: float(g) for n, g in self._manifest.repeated.differs.items()}
 
+    @property
+    def seconds(self) -> list[float]:
+        """What each call took, by the device's clock."""
+        return [a.seconds for a in self._manifest.cases]
+
     def outputs(self, case_id: str) -> dict[str, Array]:
         """Return what the device gave for a case, by the artifact's names.
 

@@ -34,6 +34,7 @@ class ToolAnswers:
 
     verified = False
     repeated: Mapping[str, float] = {}
+    seconds: Sequence[float] = ()
     origin: Mapping[str, Any] = {}
 
     def __init__(self, path: Path, source: Source) -> None:

@@ -103,7 +103,8 @@ def print_written(found: Written, stream: TextIO) -> None:
     print(log_line(f"  python3 -m zipfile -e {found.path.name} bundle"), file=stream)
     print(f"  python3 bundle/{SCRIPT} -o results.zip", file=stream)
     print("back here:", file=stream)
-    print(log_line(f"  parity capture results.zip --bundle {found.path} -o {found.candidate}.h5"), file=stream)
+    asked = "--config parity.toml" if found.manifest["adapted"] else f"--bundle {found.path}"
+    print(log_line(f"  parity capture results.zip {asked} -o {found.candidate}.h5"), file=stream)
 
 
 def print_captured(found: Captured, stream: TextIO) -> None:
@@ -118,5 +119,14 @@ def print_captured(found: Captured, stream: TextIO) -> None:
     print(log_line(f"PASS: {found.cases} cases imported: {found.trace}"), file=stream)
     origin = f"{told_origin(found.captured)} ({found.captured['tool']}), {found.captured['recorded']}"
     print(log_line(f"  {clean(origin, WORDS)}"), file=stream)
+    if found.seconds:
+        median = sorted(found.seconds)[len(found.seconds) // 2]
+        print(f"  a call took {median * 1e3:,.2f} ms (median), {max(found.seconds) * 1e3:,.2f} ms at most", file=stream)
     name, path = clean(found.captured["candidate"], WORDS), clean(str(found.trace), WORDS)
     print(log_line(f'  judge it: [[candidate]] name = "{name}", runner = "recorded", path = "{path}"'), file=stream)
+    if found.captured["artifact"]["kind"] == "om":
+        behind = clean(str(found.captured["artifact"]["path"]), WORDS)
+        print(
+            log_line(f'  with artifact = "{behind}" (the file that answered) and its precision'),
+            file=stream,
+        )

@@ -1,10 +1,11 @@
-"""An OM there and back: the script in a bare Python with NumPy and the double of pyACL alone. The double is no device."""
+"""An OM there and back: the script in a bare Python with NumPy and the double of pyACL, which is no device."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from textwrap import dedent
@@ -28,7 +29,7 @@ PLAYED = """
     import numpy as np
     W1, B1, W2, B2 = (np.array(a, np.float32) for a in {weights})
     def compute(inputs):
-        return {{"out:0:action": {gain} * (np.tanh(inputs["obs"] @ W1 + B1) @ W2 + B2)}}
+        return {{"action": {gain} * (np.tanh(inputs["obs"] @ W1 + B1) @ W2 + B2)}}
 """
 # Added to a copy of the double: a dump for each execution, as acl.json asks for them.
 DUMPING = """
@@ -125,6 +126,20 @@ def test_a_wrong_policy_comes_back_and_fails(there: Path) -> None:
     assert "DIFF001" in {f["code"] for f in report["findings"]}
 
 
+def test_the_artifact_behind_the_recording_must_be_the_one_that_answered(there: Path) -> None:
+    assert ran(there).returncode == 0
+    text = (there / "board.toml").read_text().replace('"board.h5"', '"board.h5"\nartifact = "policy.om"')
+    (there / "board.toml").write_text(text)
+    report = judged(there)
+    assert report["verdict"] == "PASS", report["reasons"]
+    with (there / "policy.om").open("r+b") as f:
+        f.seek(84)
+        f.write(b"other")
+    report = judged(there)
+    assert report["verdict"] == "FAIL"
+    assert any("made by another file" in r for r in report["reasons"]), report["reasons"]
+
+
 def test_another_chip_is_refused(there: Path) -> None:
     done = ran(there, ACL_DOUBLE_SOC="Ascend910B3")
     assert done.returncode == 1
@@ -159,9 +174,8 @@ def test_dumps_are_taken_along_and_held_against_their_hashes(there: Path) -> Non
     words = ["-o", str(there / "results.zip"), "--dump", "2"]
     env = {"PATH": "", "PYTHONPATH": f"{double}:{numpy_alone(there / 'numpy')}"}
     script = there / "device" / "run_on_device.py"
-    import sys
-
-    done = subprocess.run([sys.executable, "-S", str(script), *words], env=env, capture_output=True, text=True, timeout=99)
+    command = [sys.executable, "-S", str(script), *words]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=99)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(there / "results.zip") as z:
         dumps = [n for n in z.namelist() if n.startswith("dumps/")]

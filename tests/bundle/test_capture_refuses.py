@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import random
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,11 @@ import numpy as np
 import pytest
 
 from bundles import Change, changed, release, run_script, unpacked
+from parity.bundle.asked import bundle_asked
+from parity.bundle.capture import capture
 from parity.cli.shell import run
+from parity.errors import ParityError
+from parity.trace import Trace
 
 Entries, Manifest = dict[str, bytes], dict[str, Any]
 
@@ -92,7 +99,6 @@ def test_an_output_that_is_gone(honest: Path, tmp_path: Path) -> None:
 
 def test_an_output_of_objects(honest: Path, tmp_path: Path) -> None:
     """A pickle in an output is never loaded, whatever the manifest says of its hash."""
-    import hashlib
 
     def change(entries: Entries, manifest: Manifest) -> None:
         told, file = first(manifest), io.BytesIO()
@@ -344,3 +350,38 @@ def test_a_policy_changed_since(honest: Path, tmp_path: Path) -> None:
     assert run(["capture", str(honest / "results.zip"), *words]) == 1
     found = {f["code"] for f in json.loads((tmp_path / "x.json").read_text())["findings"]}
     assert found == {"CAPT001"}
+
+
+def test_damage_never_brings_in_other_outputs(honest: Path, tmp_path: Path) -> None:
+    """Whatever bits flip: refused, unreadable, or the very outputs that came back."""
+    whole, rng = (honest / "results.zip").read_bytes(), random.Random(5)
+    target, damaged = tmp_path / "board.h5", tmp_path / "damaged.zip"
+    with bundle_asked(honest / "bundle.zip") as source:
+        capture([honest / "results.zip"], source, target)
+        expected = outputs(target)
+        codes = Counter[str]()
+        for _ in range(400):
+            data = bytearray(whole)
+            for _ in range(rng.randint(1, 3)):
+                data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+            damaged.write_bytes(data)
+            try:
+                found = capture([damaged], source, target)
+            except ParityError as e:
+                codes[f"exit code {e.exit_code}"] += 1
+                continue
+            codes[str(found.verdict)] += 1
+            if found.verdict.exit_code == 0:
+                assert outputs(target) == expected
+            else:
+                assert not target.exists()
+    assert set(codes) <= {"exit code 2", "PASS", "FAIL"}
+    assert min(codes["exit code 2"], codes["FAIL"]) > 20
+
+
+def outputs(target: Path) -> dict[str, dict[str, bytes]]:
+    with Trace.open(target) as trace:
+        return {
+            c.id: {n: np.ascontiguousarray(trace.mapped(c.id, n)).tobytes() for n in trace.output_names(c.id)}
+            for c in trace.cases
+        }

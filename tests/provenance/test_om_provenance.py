@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from om_writer import Constant, Om, write
 
 from compiled_om import compiled
 from graph_def import constants
+from om_writer import Constant, Om, write
 from parity.artifact import recognize
 from parity.checkpoint.weights import read_weights
 from parity.cli import main
