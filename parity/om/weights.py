@@ -113,9 +113,13 @@ def _restored(stored: _Stored) -> Array:
     if any(d < 0 for d in desc.shape):
         raise ArtifactError(f"its shape is {list(desc.shape)}", expected="sizes that are known", remedy=REMEDY)
     data = _bytes(stored, math.prod(desc.shape) * int(numpy_dtype[2:]))
-    array: Array = np.frombuffer(data, np.uint8).view(numpy_dtype).reshape(desc.shape)
     origin = desc.origin_format or desc.format
-    return np.asarray(restored(array, desc.format, _shape(desc), origin), order="C")
+    try:
+        array: Array = np.frombuffer(data, np.uint8).view(numpy_dtype).reshape(desc.shape)
+        return np.asarray(restored(array, desc.format, _shape(desc), origin), order="C")
+    except ValueError:  # nothing at all in a shape that no array can have, or too many axes
+        told = f"stored as {desc.format} {list(desc.shape)} for {origin} {list(_shape(desc))}"
+        raise ArtifactError(told, expected="shapes that an array can have", remedy=REMEDY) from None
 
 
 def _bytes(stored: _Stored, expected: int) -> memoryview:
