@@ -269,8 +269,9 @@ def test_a_picture_that_the_device_prepares(acl: Any, device: Any, tmp_path: Pat
     with device.AclModel(str(path)) as model:
         assert model.inputs[0]["aipp"] is True
         np.testing.assert_array_equal(model.run({"image": data})["action"], data)
-        with pytest.raises(device.AclError, match="24 bytes"):
-            model.run({"image": np.zeros((1, 4, 4, 3), np.uint8)})
+        for wrong in (np.zeros((1, 4, 4, 3), np.uint8), data[:-1]):
+            with pytest.raises(device.AclError, match="24 bytes"):
+                model.run({"image": wrong})
 
 
 def test_bfloat16_travels_as_float32(acl: Any, device: Any, tmp_path: Path) -> None:
@@ -357,6 +358,17 @@ def test_gears_that_say_nothing_certain(
 ) -> None:
     error = refusal(device, om_file(tmp_path, inputs=inputs, gears=gears))
     assert (error.kind, said in str(error)) == ("load", True), str(error)
+    assert clean(acl)
+
+
+@pytest.mark.parametrize("dims", [[9, 3], [0, 3], [-1, 3], [1, 1, 25]])
+def test_an_output_that_says_to_be_more_than_its_buffer(
+    acl: Any, device: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dims: list[int]
+) -> None:
+    gears = {"kind": "batch", "values": [[1], [8]]}
+    path = om_file(tmp_path, inputs=[GEARED], outputs=[{**ACTION, "shape": [8, 3]}], gears=gears)
+    monkeypatch.setattr(acl.mdl, "get_cur_output_dims", lambda *_: ({"name": "", "dimCount": 2, "dims": dims}, 0))
+    assert "which its 96 bytes do not hold" in str(refusal(device, path, {"obs": obs(8, 4)}))
     assert clean(acl)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acl_runs import ACTION, AIS_DOUBLE, DOUBLE, OBS, logged, om_file
+from acl_runs import ACTION, AIS_DOUBLE, DOUBLE, OBS, logged
+from acl_runs import real_om as om_file
 from parity.errors import ArtifactError, RunnerError, UsageError
 from parity.runner.findings import session_findings
 from runs import block, opened

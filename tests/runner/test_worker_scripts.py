@@ -65,6 +65,7 @@ def test_no_file_shadows_a_module() -> None:
 
 
 def test_what_a_bundle_carries_is_python_3_7_and_stands_alone() -> None:
+    ast.parse((FOLDER / "ais_model.py").read_text(encoding="utf-8"), feature_version=(3, 7))
     tree = ast.parse(device_source(), feature_version=(3, 7))
     assert runtime_imports(tree.body) <= set(sys.stdlib_module_names) | {"numpy", "acl"}
     newer = {"removeprefix", "removesuffix", "is_relative_to", "file_digest", "readlink", "prod", "cached_property"}

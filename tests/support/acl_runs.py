@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import struct
 import sys
 import types
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from om_writer import Node, Om, Port, write
 from parity.runner.om import device_source
 
 DOUBLE = Path(__file__).parent / "acl_double"
@@ -35,6 +37,46 @@ def om_file(folder: Path, compute: str = MLP, **told: Any) -> Path:
     Path(f"{path}.json").write_text(json.dumps(contract), encoding="utf-8")
     Path(f"{path}.py").write_text(dedent(compute), encoding="utf-8")
     return path
+
+
+def real_om(folder: Path, compute: str = MLP, **told: Any) -> Path:
+    """The same, but an OM that parity reads too: inputs, outputs, gears, the chip, and one node in float16."""
+    path = om_file(folder, compute, **told)
+    write_om(path)
+    return path
+
+
+def write_om(path: Path, dtype: str = "float16") -> Path:
+    """Write an OM whose contract is what the double is told beside it; ``dtype`` is what its node computes in."""
+    told = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
+    gears = told.get("gears")
+    hidden = (Port("ascend_mbatch_shape_data", (1,), "int64"),) if gears else ()
+    outputs = tuple(
+        Port(t["name"], tuple(t["shape"]), t["dtype"], source=f"out:{i}") for i, t in enumerate(told["outputs"])
+    )
+    om = Om(
+        inputs=tuple(Port(t["name"], tuple(t["shape"]), t["dtype"]) for t in told["inputs"]) + hidden,
+        outputs=outputs,
+        nodes=(Node("out", "MatMulV2", (f"{told['inputs'][0]['name']}:0",), (dtype,) * len(outputs)),),
+        attributes={"soc_version": told["soc"]},
+        gears=(gears["kind"], tuple(map(tuple, gears["values"]))) if gears else None,
+        output_shapes=tuple(told.get("output_shapes", ())),
+    )
+    return write(path, om)
+
+
+def compiled(source: Path, path: Path, dtype: str = "float16", **told: Any) -> Path:
+    """Write what `models.mlp` at ``source`` would be as an OM: the double runs the ONNX file, rounded to ``dtype``."""
+    shutil.copy(source, f"{path}.onnx")
+    contract = {
+        "inputs": [{"name": "obs", "shape": [1, 6], "dtype": "float32"}],
+        "outputs": [{"name": "Gemm_1:0:action", "shape": [1, 3], "dtype": "float32"}],
+        "soc": "Ascend310P3",
+        "arithmetic": dtype,
+        **told,
+    }
+    Path(f"{path}.json").write_text(json.dumps(contract), encoding="utf-8")
+    return write_om(path, dtype)
 
 
 def header(length: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What an OM's input may be and what its output holds: checks on arrays alone, no device. Python 3.7 and NumPy."""
+"""What an OM's inputs may be and what its outputs hold: arrays and shapes alone, no device. Python 3.7 and NumPy."""
 
 from __future__ import annotations
 
@@ -62,6 +62,35 @@ def check_input(tensor: dict[str, Any], array: Any) -> Any:
 def fits(shape: Any, wanted: Any) -> bool:
     """Whether a shape is the one that is wanted, -1 being any size."""
     return len(shape) == len(wanted) and all(d < 0 or n == d for n, d in zip(shape, wanted))  # noqa: B905 (Python 3.7)
+
+
+def shapes_in(inputs: list[dict[str, Any]], kind: str, gear: list[int], order: list[str] | None) -> list[list[int]]:
+    """Return the shape of each input in one gear; ``order`` is that of `AclModel`.
+
+    Raises:
+        AclError: the gear's numbers do not fit the axes that the gears decide.
+    """
+    found = {}
+    every, dims = iter(gear), kind == "dims"
+    for t in _by_order(inputs, order) if dims else inputs:
+        numbers = every if dims else iter(gear)  # of ``dims`` all axes are told, also those that are fixed
+        found[t["name"]] = [next(numbers, -1) if d < 0 or dims else d for d in t["shape"]]
+    shapes = [found[t["name"]] for t in inputs]
+    fit = all(fits(shape, t["shape"]) for shape, t in zip(shapes, inputs))  # noqa: B905 (Python 3.7)
+    if not fit or (dims and next(every, None) is not None) or any(d < 1 for shape in shapes for d in shape):
+        text = "the gear {} does not fit the inputs, whose shapes are {}"
+        raise refused(text.format(gear, [t["shape"] for t in inputs]), "load")
+    return shapes
+
+
+def _by_order(inputs: list[dict[str, Any]], said: list[str] | None) -> list[dict[str, Any]]:
+    """Return the inputs in the order in which gears list their axes."""
+    names = [t["name"] for t in inputs]
+    order = said or names[:1]
+    if sorted(order) != sorted(names):
+        text = "gears list the axes of the inputs {} in an order that only the file tells, and {} was said"
+        raise refused(text.format(names, said), "load")
+    return [inputs[names.index(name)] for name in order]
 
 
 def _as_bfloat16(name: str, array: Any) -> Any:

@@ -179,3 +179,36 @@ class AclCalls:
             self.status(call, *arguments)
         except AclError as e:
             failed.append(e)
+
+
+def read_gears(calls: AclCalls, desc: int) -> dict[str, Any]:
+    """Return ``kind`` (``batch``, ``image``, ``dims``) and ``values``, a list of lists of numbers.
+
+    Raises:
+        AclError: a call failed, or the runtime tells of none.
+    """
+    batches = calls.value("mdl.get_dynamic_batch", desc, kind="load").get("batch")
+    if batches:
+        return {"kind": "batch", "values": [[int(b)] for b in batches]}
+    sizes = calls.value("mdl.get_dynamic_hw", desc, -1, kind="load").get("hw")
+    if sizes:
+        return {"kind": "image", "values": [[int(n) for n in size] for size in sizes]}
+    count = calls.value("mdl.get_input_dynamic_gear_count", desc, -1, kind="load")
+    if not count:
+        raise refused("the model has gears, but the runtime tells of none", "load")
+    gears = calls.value("mdl.get_input_dynamic_dims", desc, -1, count, kind="load")
+    return {"kind": "dims", "values": [[int(n) for n in g["dims"]] for g in gears]}
+
+
+def set_gear(calls: AclCalls, at: tuple[int, int, int], kind: str, gear: list[int]) -> None:
+    """Set one gear for the next call; ``at`` is the model, its dataset of inputs, and the index of the gears' input.
+
+    Raises:
+        AclError: the call failed.
+    """
+    if kind == "batch":
+        calls.status("mdl.set_dynamic_batch_size", *at, gear[0])
+    elif kind == "image":
+        calls.status("mdl.set_dynamic_hw_size", *at, gear[0], gear[1])
+    else:
+        calls.status("mdl.set_input_dynamic_dims", *at, {"name": "", "dimCount": len(gear), "dims": gear})

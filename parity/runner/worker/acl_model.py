@@ -23,16 +23,27 @@ if TYPE_CHECKING:
         check_input,
         count_not_finite,
         filled,
-        fits,
         holds,
         plain,
+        shapes_in,
         size_of,
         stored,
     )
-    from parity.runner.worker.acl_calls import AclCalls, refused
+    from parity.runner.worker.acl_calls import AclCalls, read_gears, refused, set_gear
 else:
-    from acl_arrays import DTYPES, UNWRITTEN, check_input, count_not_finite, filled, fits, holds, plain, size_of, stored
-    from acl_calls import AclCalls, refused
+    from acl_arrays import (
+        DTYPES,
+        UNWRITTEN,
+        check_input,
+        count_not_finite,
+        filled,
+        holds,
+        plain,
+        shapes_in,
+        size_of,
+        stored,
+    )
+    from acl_calls import AclCalls, read_gears, refused, set_gear
 
 GEAR_INPUT = "ascend_mbatch_shape_data"
 AIPP_INPUT = "ascend_dynamic_aipp_data"
@@ -139,7 +150,7 @@ class AclModel:
         self._check_names()
         if len(self.inputs) < len(tensors):
             self._hidden = next(i for i, t in enumerate(tensors) if t["name"] == GEAR_INPUT)
-            self.gears = self._read_gears()
+            self.gears = read_gears(calls, self._desc)
         self._check_sizes()
         self._in = self._dataset("in", tensors)
         self._out = self._dataset("out", self.outputs)
@@ -190,48 +201,11 @@ class AclModel:
                 )
                 raise refused(text.format(AIPP_INPUT), "load")
 
-    def _read_gears(self) -> dict[str, Any]:
-        calls = self._calls
-        batches = calls.value("mdl.get_dynamic_batch", self._desc, kind="load").get("batch")
-        if batches:
-            return {"kind": "batch", "values": [[int(b)] for b in batches]}
-        sizes = calls.value("mdl.get_dynamic_hw", self._desc, -1, kind="load").get("hw")
-        if sizes:
-            return {"kind": "image", "values": [[int(n) for n in size] for size in sizes]}
-        count = calls.value("mdl.get_input_dynamic_gear_count", self._desc, -1, kind="load")
-        if not count:
-            raise refused("the model has gears, but the runtime tells of none", "load")
-        gears = calls.value("mdl.get_input_dynamic_dims", self._desc, -1, count, kind="load")
-        return {"kind": "dims", "values": [[int(n) for n in g["dims"]] for g in gears]}
-
     def shapes(self, gear: list[int] | None) -> list[list[int]]:
-        """Return the shape of each input in one gear (an entry of ``gears["values"]``).
-
-        Raises:
-            AclError: the gear's numbers do not fit the axes that the gears decide.
-        """
+        """Return the shape of each input in one gear (an entry of ``gears["values"]``); see `shapes_in`."""
         if self.gears is None or gear is None:
             return [t["shape"] for t in self.inputs]
-        found = {}
-        every, dims = iter(gear), self.gears["kind"] == "dims"
-        for t in self._by_order() if dims else self.inputs:
-            numbers = every if dims else iter(gear)  # of ``dims`` all axes are told, also those that are fixed
-            found[t["name"]] = [next(numbers, -1) if d < 0 or dims else d for d in t["shape"]]
-        shapes = [found[t["name"]] for t in self.inputs]
-        fit = all(fits(shape, t["shape"]) for shape, t in zip(shapes, self.inputs))  # noqa: B905 (Python 3.7)
-        if not fit or (dims and next(every, None) is not None) or any(d < 1 for shape in shapes for d in shape):
-            text = "the gear {} does not fit the inputs, whose shapes are {}"
-            raise refused(text.format(gear, [t["shape"] for t in self.inputs]), "load")
-        return shapes
-
-    def _by_order(self) -> list[dict[str, Any]]:
-        """Return the inputs in the order in which gears list their axes."""
-        names = [t["name"] for t in self.inputs]
-        order = self._order or names[:1]
-        if sorted(order) != sorted(names):
-            text = "gears list the axes of the inputs {} in an order that only the file tells, and {} was said"
-            raise refused(text.format(names, self._order), "load")
-        return [self.inputs[names.index(name)] for name in order]
+        return shapes_in(self.inputs, self.gears["kind"], gear, self._order)
 
     def _check_sizes(self) -> None:
         """Refuse bytes that are not those of the shape, or of the largest gear; AIPP's pictures are known by that."""
@@ -243,9 +217,10 @@ class AclModel:
         gears = self.gears["values"] if self.gears else [None]
         largest = [max(size_of(s, t["dtype"]) for s in shapes) for t, shapes in self._by_input(gears)]
         sides = [("input", t, due) for t, due in zip(self.inputs, largest)]  # noqa: B905 (Python 3.7)
-        sides += [("output", t, size_of(t["shape"], t["dtype"])) for t in self.outputs]
+        sides += [("output", t, size_of([abs(d) for d in t["shape"]], t["dtype"])) for t in self.outputs]
         for side, t, due in sides:
-            if due == t["bytes"]:
+            # the graph engine tells the size of the shape, without padding; with gears that of the largest, or more
+            if due == t["bytes"] or (self.gears is not None and due < t["bytes"]):
                 continue
             if side == "input" and t["dtype"] == "uint8" and self.gears is None:
                 t["aipp"] = True
@@ -288,8 +263,8 @@ class AclModel:
         self._calls.status("rt.set_context", self._calls.context)
         for place, array in zip(self._places, arrays):  # noqa: B905 (Python 3.7)
             self._upload(f"in {place}", array)
-        if gear is not None:
-            self._set_gear(gear)
+        if self.gears is not None and gear is not None:
+            set_gear(self._calls, (self._model, self._in, self._hidden), self.gears["kind"], gear)
         found = self._executed(UNWRITTEN[0])
         if any(holds(a, UNWRITTEN[0]).any() for a in found.values()):  # by chance, or not written: look again
             self._refuse_unwritten(found, self._executed(UNWRITTEN[1]))
@@ -318,16 +293,6 @@ class AclModel:
                 return list(gear)
         text = "inputs of shape {} fit no gear: the model was compiled for {} {}, and only these run"
         raise refused(text.format(asked, self.gears["kind"], self.gears["values"]), "input")
-
-    def _set_gear(self, gear: list[int]) -> None:
-        kind, at = self.gears["kind"] if self.gears else "", (self._model, self._in, self._hidden)
-        if kind == "batch":
-            self._calls.status("mdl.set_dynamic_batch_size", *at, gear[0])
-        elif kind == "image":
-            self._calls.status("mdl.set_dynamic_hw_size", *at, gear[0], gear[1])
-        else:
-            dims = {"name": "", "dimCount": len(gear), "dims": gear}
-            self._calls.status("mdl.set_input_dynamic_dims", *at, dims)
 
     def _executed(self, pattern: bytes) -> dict[str, Any]:
         """Fill the outputs with a pattern, execute, and return what they hold then, as the device stores it."""
