@@ -85,3 +85,12 @@ def test_the_prediction_goes_by_the_om_and_is_no_part_of_the_suite(release: Path
     assert (told["candidate"], told["source"]) == ("board", "reference.onnx")
     assert "the OM's own nodes" in told["basis"]
     assert with_code(report, "PRED001")[0]["severity"] == "info"
+
+
+def test_a_good_prediction_passes_nothing(release: Path) -> None:
+    """No device is here: the OM itself cannot be run, and what is predicted of it changes nothing about that."""
+    toml(release, {}, more='\n[[candidate]]\nname = "npu"\npath = "policy.om"\nprecision = "float16"\n')
+    code, report = run_release(release)
+    assert report["predicted"][0]["survives"]
+    assert (code, report["verdict"]) == (3, "NOT_JUDGED")
+    assert {c["verdict"] for c in report["comparisons"]} == {"NOT_JUDGED"}
