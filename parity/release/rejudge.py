@@ -41,6 +41,8 @@ REMADE = (
     "OM034",
     "OM035",
 )  # follow from budgets and waivers
+PREDICTED = "PRED"  # no verdict knows of it
+SET_ASIDE = (*REMADE, PREDICTED)
 EXPLAINED = ("DIAG", "WEIGHT")
 JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget", "bound")
 
@@ -84,7 +86,8 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         for c in fresh["candidates"]
     }
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
-    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
+    foreseen = [f for f in fresh["findings"] if f["code"].startswith(PREDICTED)]
+    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(SET_ASIDE)]
     actions = [name for name, o in outputs.items() if o["role"] == "action"]
     elements = {name: o["elements"] for name, o in outputs.items()}
     for name in names:
@@ -103,6 +106,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
     if judged["verdict"] != "FAIL":  # what explained the failure explains nothing now
         judged["findings"] = [f for f in judged["findings"] if not f["code"].startswith(EXPLAINED)]
         judged["cause"] = None
+    judged["findings"] += foreseen
     return judged
 
 
