@@ -39,6 +39,11 @@ def is_batch(case: str) -> bool:
     return _ID.fullmatch(case) is not None
 
 
+def single(case: str) -> bool:
+    """Whether stages are looked at in a case: not in a batch, whose reference is put together, nor in a sequence."""
+    return not is_batch(case) and not case.startswith(SEQUENCE)
+
+
 def batches_of(cases: Sequence[Case], contract: Contract, candidates: Sequence[Side]) -> Batches:
     """Return the batch case that is put together from single ``cases``, or the recorded one among them.
 

@@ -25,6 +25,8 @@ from parity.release.prepare import Prepared
 from parity.release.recordings import link_recording
 from parity.release.settle import settle
 from parity.release.sides import Side
+from parity.release.staged import open_stages
+from parity.release.stages_alone import look_alone
 from parity.release.state import SEQUENCE
 from parity.release.weights import weigh
 from parity.release.worst import find_worst
@@ -33,6 +35,7 @@ from parity.runner.composed import ComposedSession
 from parity.runner.origin import repeated_of
 from parity.runner.process import stop_under
 from parity.runner.recorded import recorded_environment
+from parity.stages import is_of_stages
 from parity.tensor import Array, Block, Case, stack
 from parity.trace import Trace, TraceWriter
 
@@ -90,6 +93,7 @@ def execute(
                     _run_group(prepared, opened, pool, report)
                     if prepared.worst_evaluations:
                         _search(prepared, lives)
+                    look_alone(prepared, lives[0], opened)
                 _weigh_all(prepared, opened)
                 _look_into(prepared, opened)
             _survey(prepared, lives[0].facts)
@@ -155,10 +159,11 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
         facts.completed = len(prepared.cases)
         return Live(side, None, facts)
     try:
-        spec = prepared.spec_of(side)
         work = folder / f"work-{side.name}"
         work.mkdir(parents=True, exist_ok=True)
-        session = exits.enter_context(runner_for(spec).open(spec, work))
+        spec = prepared.spec_of(side)
+        opening = open_stages(side, work) if side.staged is not None else runner_for(spec).open(spec, work)
+        session = exits.enter_context(opening)
         if side.pipeline is not None and side.pipeline.composition is not None:
             session = ComposedSession(session, side.pipeline.composition)
         facts.learn(session.info)
@@ -286,10 +291,12 @@ def _assemble(prepared: Prepared, reference: Live) -> None:
     for batch, rows in prepared.assembled.items():
         if not all(r in outputs for r in rows):
             continue
-        joined = {n: np.concatenate([outputs[r][n] for r in rows])[None] for n in outputs[rows[0]]}
+        names = [n for n in outputs[rows[0]] if not is_of_stages(n)]
+        joined = {n: np.concatenate([outputs[r][n] for r in rows])[None] for n in names}
         floors = {
             o: {t: np.concatenate([terms[r][o][t] for r in rows])[None] for t in terms[rows[0]][o]}
             for o in terms[rows[0]]
+            if o in names
             if all(o in terms[r] and set(terms[r][o]) == set(terms[rows[0]][o]) for r in rows)
         }
         block = next(stack([by_id[batch]]))

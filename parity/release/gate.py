@@ -18,6 +18,7 @@ from parity.release.measure import Measured
 from parity.release.plan import Plan
 from parity.release.refused import Refusal, reason
 from parity.runner.composed import GRAPH
+from parity.stages import is_of_stages
 from parity.tensor import Array
 
 POOLED = ("nominal", "dataset")
@@ -111,7 +112,7 @@ def unplanned(given: Sequence[str], planned: Sequence[str], candidate: str) -> I
     That is so where the reference's outputs are known only once it runs.
     """
     for output in given:
-        if output not in planned and not output.startswith(GRAPH):
+        if output not in planned and not output.startswith(GRAPH) and not is_of_stages(output):
             yield Finding(
                 "DIFF005",
                 "error",
@@ -151,7 +152,7 @@ def policy_level(outputs: Sequence[str], candidate: str) -> Iterator[Finding]:
 
 def floorless(rows: Sequence[Measured], candidate: str) -> Iterator[Finding]:
     """Yield a finding where nothing but rounding is known of what the reference's own arithmetic does to it."""
-    floors = [r["floor"] for r in rows if r.get("floor")]
+    floors = [r["floor"] for r in rows if r.get("floor") and not r.get("stage")]
     if floors and all(f["float64"] is None and f["variants"] is None for f in floors):
         yield Finding(
             "GATE013",
@@ -169,11 +170,12 @@ def coverage(
     """Yield findings about what the cases did not exercise.
 
     Args:
-        rows: decided comparisons of one candidate.
+        rows: decided comparisons of one candidate; those of its stages do not count.
         actions: names of its action outputs; all float outputs where none is known to be one, else all.
         candidate: its name.
         names: element names by output, where known.
     """
+    rows = [r for r in rows if not r.get("stage")]
     floats = {r["output"] for r in rows if r.get("floor")}
     known = {r["output"] for r in rows if r.get("dims")}
     judged_actions = sorted(known & set(actions)) or sorted(floats or known)

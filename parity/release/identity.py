@@ -26,6 +26,11 @@ EXECUTED = ("torch", "openvino")  # runners for which a device is chosen
 
 def identity_of(side: Side) -> tuple[Any, ...]:
     """Return what makes up ``side``: equal for two sides that are the same bytes run in the same way."""
+    if side.staged is not None:
+        program = side.staged.program
+        loop = program.loop if program is not None else None  # names of values change no number
+        told = None if loop is None else (loop.stages, loop.steps, loop.update, loop.between, loop.times)
+        return ("stages", told, *(identity_of(stage) for stage in side.staged.sides))
     spec = side.spec
     kind = side.artifact.kind if side.artifact else None
     options = {

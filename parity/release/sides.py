@@ -15,6 +15,7 @@ from parity.release.beside import Behind, Weights, behind_of, checkpoint_of
 from parity.release.config import CandidateTable, PipelineTable, RunnerTable
 from parity.release.gears import in_gear
 from parity.release.identity import identity_of
+from parity.release.staged import Staged
 from parity.runner.base import Failure, RunnerSpec
 from parity.runner.composed import Composition
 from parity.runner.effect import effect_of
@@ -70,8 +71,8 @@ class Side:
     ``given`` is the path or command as the user wrote it. ``declared`` is the declared precision class, None where the
     user left it out. ``contract`` is None where nothing can be known without running (a factory, a command); where a
     ``pipeline`` is around the graph, it is that of the policy as a whole.
-    ``problem`` says why the side cannot be run at all. ``behind`` is the artifact that a recording or command stands
-    for, ``soc`` the chip that it has to run on.
+    ``problem`` says why the side cannot be run at all; ``staged`` are its graphs where it has several. ``behind`` is
+    the artifact that a recording or command stands for, ``soc`` the chip that it has to run on.
     """
 
     name: str
@@ -89,13 +90,15 @@ class Side:
     behind: Behind | None = None
     soc: str | None = None
     given: str = ""
+    staged: Staged | None = None
 
     def artifacts_json(self) -> list[dict[str, Any]]:
         """Return the side's entries in the report's ``artifacts``: what it runs, then the weights that explain it."""
         kind = self.artifact.kind if self.artifact else self.spec.runner
         own = {"path": self.given, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
         around = [p.artifact_json() for p in (self.pipeline, self.checkpoint, self.behind) if p is not None]
-        return [own, *around]
+        inside = self.staged.artifacts_json(self.name) if self.staged is not None else []
+        return [own, *inside, *around]
 
     @property
     def graph(self) -> Contract | None:
@@ -123,8 +126,8 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         UsageError: neither path nor command, or a runner that cannot be told.
         ArtifactError: the artifact cannot be read (``strict`` only).
     """
-    if isinstance(table, CandidateTable) and table.stages:
-        raise UsageError(f"{name}: stages are not judged by this version", remedy="judge each stage as a candidate")
+    if table.stages:
+        raise UsageError(f"{name}: only `parity run` judges a policy in stages", remedy="give one graph here")
     if not table.path and not table.command:
         raise UsageError(f"[{name}] has neither `path` nor `command`", remedy="say what is to be run")
     path = _absolute(table.path, root)
