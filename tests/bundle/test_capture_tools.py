@@ -161,6 +161,14 @@ def test_a_link_is_no_output(asked: Path, answers: dict[str, np.ndarray], tmp_pa
     assert captured(asked, folder, tmp_path / "board.h5") == (1, {"CAPT003", "CAPT011"})
 
 
+def test_the_folder_that_one_stands_in(
+    asked: Path, answers: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(saved(tmp_path / "out", answers))
+    assert run(["capture", ".", "--bundle", str(asked / "bundle.zip")]) == 0
+    same(tmp_path / "out" / "out.h5", answers)
+
+
 def test_a_folder_of_something_else(asked: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.md").write_text("nothing")

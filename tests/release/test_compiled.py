@@ -273,3 +273,26 @@ def test_it_is_packed_with_the_release(release: Path, tmp_path: Path) -> None:
     assert 'artifact = "artifacts/' in packed
     assert next((tmp_path / "packed").rglob("policy.om")).read_bytes() == (release / "policy.om").read_bytes()
     assert json.loads((tmp_path / "packed/report.json").read_text())["verdict"] == "PASS"
+
+
+@pytest.mark.corpus
+def test_the_real_output_of_a_device_that_draws_noise_is_not_judged(corpus: Path, tmp_path: Path) -> None:
+    """An Ascend 310's own input and output: nothing but the OM behind it tells that it drew random numbers."""
+    shapes = {"input": (100, 784), "output": (100, 28, 28, 1)}
+    arrays = {n: np.fromfile(corpus / f"om/vae_hh_{n}.bin", "<f4").reshape(s) for n, s in shapes.items()}
+    case = {"input": arrays["input"][None]}
+    for name, output in (("reference", arrays["output"]), ("device", arrays["output"] + np.float32(1e-4))):
+        with TraceWriter(tmp_path / f"{name}.h5", {}) as trace:
+            for i, moved in enumerate((0, 1)):
+                block = Block((f"nominal-{i:04d}",), {n: a + np.float32(moved) for n, a in case.items()})
+                trace.add(block, "nominal", [i], [""], {"generation/output:0": (output + np.float32(moved))[None]})
+    table = 'name = "npu"\nrunner = "recorded"\npath = "device.h5"\nprecision = "float16"\n'
+    artifact = f'artifact = "{corpus / "om/vae_hh.om"}"\nsoc = "Ascend310"\n'
+    for extra, code in (("", 0), (artifact, 3)):
+        toml(tmp_path, {}, reference="reference.h5", more=f"\n[[candidate]]\n{table}{extra}")
+        got, report = run_release(tmp_path)
+        assert got == code, report["reasons"]
+    assert "RandomStandardNormal" in str(with_code(report, "GATE005")[0]["evidence"])
+    assert not with_code(report, "OM031")
+    assert not with_code(report, "OM034")
+    assert not with_code(report, "OM047")
