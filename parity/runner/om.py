@@ -7,6 +7,7 @@ goes to the device and back (`parity bundle`, `parity capture`).
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from parity.runner.session import worker_session
 
 _OPTIONS = ("device_id", "soc", "gear", "runtime", "state")
 _RUNTIMES = ("acl", "ais_bench")
+_DEVICE = re.compile(r"npu(?::(\d{1,4}))?", re.IGNORECASE)
 _CLOSING_S = 30.0  # giving a device back takes seconds where the model is large
 _PARTS = ("acl_calls.py", "acl_arrays.py", "acl_model.py")
 
@@ -28,9 +30,10 @@ _PARTS = ("acl_calls.py", "acl_arrays.py", "acl_model.py")
 class OmRunner:
     """The runner ``om``.
 
-    Options: ``device_id`` (0); ``soc``, the chip that the file was compiled for, where the file does not say it or
-    says it otherwise than the device does; ``gear``, the one of the compiled sizes that is to run (a batch, or a list
-    of numbers); ``runtime`` (``acl`` or ``ais_bench``: the first that is there); ``state``, as for ``onnxruntime``.
+    Options: ``device_id`` (0; ``device = "npu:0"`` says the same); ``soc``, the chip that the file was compiled for,
+    where the file does not say it or says it otherwise than the device does; ``gear``, the one of the compiled sizes
+    that is to run (a batch, or a list of numbers); ``runtime`` (``acl`` or ``ais_bench``: the first that is there);
+    ``state``, as for ``onnxruntime``.
     """
 
     name = "om"
@@ -57,9 +60,7 @@ def _open(spec: RunnerSpec, workdir: Path) -> Iterator[Session]:
 
 def _request(spec: RunnerSpec) -> dict[str, Any]:
     """Return what the worker is told beside the spec, its options checked."""
-    device, gear, runtime = (spec.options.get(name) for name in ("device_id", "gear", "runtime"))
-    if device is not None and (isinstance(device, bool) or not isinstance(device, int) or device < 0):
-        raise UsageError(f"{spec.name}: device_id = {device!r} is no device number", expected="0, 1, 2…")
+    gear, runtime = spec.options.get("gear"), spec.options.get("runtime")
     numbers = [gear] if isinstance(gear, int) else gear
     if gear is not None and not (isinstance(numbers, list) and all(type(n) is int and n > 0 for n in numbers)):
         raise UsageError(f"{spec.name}: gear = {gear!r}", expected="a batch (4) or a list of sizes ([224, 224])")
@@ -68,7 +69,27 @@ def _request(spec: RunnerSpec) -> dict[str, Any]:
     soc = spec.options.get("soc")
     if soc is not None and not (isinstance(soc, str) and soc):
         raise UsageError(f"{spec.name}: soc = {soc!r}", expected='the name of a chip, such as "Ascend310P3"')
-    return {"device_id": device or 0, "gear": numbers, "soc": soc}
+    return {"device_id": device_number(spec), "gear": numbers, "soc": soc}
+
+
+def device_number(spec: RunnerSpec) -> int:
+    """Return which of the machine's NPUs is meant: by ``device`` (``npu:1``) or the option ``device_id``.
+
+    Raises:
+        UsageError: neither says a number, or they say different ones.
+    """
+    number = spec.options.get("device_id")
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+        raise UsageError(f"{spec.name}: device_id = {number!r} is no device number", expected="0, 1, 2…")
+    if spec.device is None:
+        return number or 0
+    found = _DEVICE.fullmatch(spec.device)
+    if found is None:
+        raise UsageError(f"{spec.name}: device = {spec.device!r} is no NPU", expected='"npu", "npu:1"')
+    named = int(found[1] or 0)
+    if number not in (None, named):
+        raise UsageError(f"{spec.name}: device = {spec.device!r}, but device_id = {number}", remedy="say one of them")
+    return named
 
 
 def device_source() -> str:

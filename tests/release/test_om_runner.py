@@ -12,6 +12,8 @@ from acl_runs import DOUBLE, compiled, logged
 from judged import run_release, with_code
 from models import mlp
 from parity.cli import main
+from parity.release.config import CandidateTable
+from parity.release.sides import resolve
 from replay_release import replay, write_release
 
 GEARED = [{"name": "obs", "shape": [-1, 6], "dtype": "float32"}]
@@ -140,6 +142,23 @@ def test_an_om_against_itself_says_nothing(log: Path, tmp_path: Path) -> None:
     pair(tmp_path)
     path = str(tmp_path / "policy.om")
     assert main(["compare", path, path, "--out", str(tmp_path / "out")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({}, {"device": "npu:0"}, True),
+        ({}, {"options": {"device_id": 0, "soc": "Ascend310P3"}}, True),
+        ({"device": "npu:1"}, {"options": {"device_id": 1}}, True),
+        ({}, {"device": "npu:1"}, False),
+        ({}, {"options": {"runtime": "ais_bench"}}, False),
+    ],
+)
+def test_what_differs_on_paper_only_is_the_same(tmp_path: Path, one: Any, other: Any, same: bool) -> None:
+    pair(tmp_path)
+    tables = [{"name": "npu", "path": "policy.om", **told} for told in (one, other)]
+    sides = [resolve(CandidateTable.model_validate(t), "npu", tmp_path, {}, strict=True) for t in tables]
+    assert (sides[0].identity == sides[1].identity) is same
 
 
 def test_init_writes_a_release_with_an_om(log: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"device": 1}, "no option 'device'"),
+        ({"device": 1}, "no option 'device'; did you mean 'device_id'?"),
         ({"device_id": -1}, "device_id = -1"),
         ({"device_id": "0"}, "device_id = '0'"),
         ({"device_id": True}, "device_id = True"),
@@ -94,6 +94,26 @@ def test_options_are_checked(log: Path, tmp_path: Path, options: dict[str, Any],
     with pytest.raises(UsageError) as e, opened("om", om_file(tmp_path), tmp_path, options=options):
         pass
     assert said in str(e.value)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0", "npu:", "1", "npu:1x"])
+def test_a_device_that_is_no_npu(log: Path, tmp_path: Path, device: str) -> None:
+    with pytest.raises(UsageError, match="is no NPU"), opened("om", om_file(tmp_path), tmp_path, device=device):
+        pass
+
+
+def test_two_ways_to_say_which_device(log: Path, tmp_path: Path) -> None:
+    path = om_file(tmp_path)
+    for device, options in (("npu", {}), ("NPU:0", {"device_id": 0}), (None, {"device_id": 0})):
+        with opened("om", path, tmp_path, device=device, options=options) as session:
+            assert session.info.environment["device_id"] == 0
+    with pytest.raises(RunnerError, match="107001"), opened("om", path, tmp_path, device="npu:1"):
+        pass
+    with (
+        pytest.raises(UsageError, match="but device_id = 0"),
+        opened("om", path, tmp_path, device="npu:1", options={"device_id": 0}),
+    ):
+        pass
 
 
 def test_a_device_that_there_is_not(log: Path, tmp_path: Path) -> None:
