@@ -103,8 +103,8 @@ def test_an_epsilon_that_becomes_zero_is_named_with_what_comes_of_it(tmp_path: P
 def test_an_epsilon_of_a_layer_is_seen(tmp_path: Path) -> None:
     path = graph(
         tmp_path,
-        [("LayerNormalization", "/norm", ["obs", "gain"], "action")],
-        {"gain": np.ones(4)},
+        [("LayerNormalization", "/norm", ["obs", "gain", "shift"], "action")],
+        {"gain": np.ones(4), "shift": np.zeros(4)},
         attributes={"/norm": {"epsilon": 1e-12}},
     )
     found = predict(path, cases(), tmp_path / "work")
