@@ -165,6 +165,13 @@ def test_several_sources_leave_it_open_until_one_is_named(tmp_path: Path) -> Non
     assert report["predicted"][0]["source"] == "reference.onnx"
 
 
+def test_a_graph_that_is_too_large_is_left_alone(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predicted, "MAX_BYTES", 100)
+    code, report = run_release(release)
+    assert code == 0
+    assert "the most is" in with_code(report, "PRED009")[0]["title"]
+
+
 def test_without_any_onnx_nothing_is_said(tmp_path: Path) -> None:
     made(tmp_path)
     (tmp_path / "reference.onnx").unlink()
