@@ -88,7 +88,7 @@ def source_findings(model: OmModel, reference: Path, where: str) -> Iterator[Fin
             "info",
             f"The OM was compiled from a file called {PurePosixPath(named).name}; the reference is {reference.name}.",
             where=where,
-            evidence={"compiled_from": named, "reference": reference.name},
+            evidence={"compiled_from": PurePosixPath(named).name, "reference": reference.name},
             remedy="nothing, where it was renamed: `parity provenance` tells by the weights",
         )
 

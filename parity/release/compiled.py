@@ -52,7 +52,7 @@ def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
         "path": given,
         "chip": chip_of(model) or side.spec.options.get("soc"),  # runner `om` is told where the file does not say
         "precision_mode": model.precision_mode,
-        "toolkit": dict(model.toolkit),
+        "toolkit": {k: v for k, v in model.toolkit.items() if k.endswith("_version")},  # no paths of another machine
         "findings": [f.as_json() for f in found],
     }
 

@@ -234,3 +234,26 @@ def test_integers_without_a_scale_are_not_taken_for_nothing(tmp_path: Path) -> N
     assert found.best.outcome.relation == "PARTIAL"
     assert [f.exported for f in found.best.outcome.missing] == ["quantized"]
     assert "int8" in codes(found)["OM048"]
+
+
+def test_damaged_files_are_refused_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a damaged file says, there is an exit code that says so, and no traceback."""
+    w = plain(vision())
+    whole = compiled(tmp_path / "whole.om", w).read_bytes()
+    source = save_tensors(tmp_path / "w.safetensors", w)
+    rng, seen = np.random.default_rng(0), set()
+    for i in range(120):
+        data = bytearray(whole)
+        if i % 2:
+            data = data[: int(rng.integers(0, len(whole)))]
+        for _ in range(0 if i % 2 else int(rng.integers(1, 4))):
+            data[int(rng.integers(0, 2000))] ^= 1 << int(rng.integers(0, 8))
+        damaged = tmp_path / "damaged.om"
+        damaged.write_bytes(data)
+        code = main(["provenance", str(damaged), str(source)])
+        seen.add(code)
+        assert code in (0, 1, 2, 3)
+        if i % 2:
+            assert code == 2, i
+    assert {1, 2} & seen
+    assert "Traceback" not in "".join(capsys.readouterr())

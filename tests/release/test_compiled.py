@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,14 +45,23 @@ def board(folder: Path, extra: str = 'artifact = "policy.om"\n', more: str = "")
     toml(folder, {}, more=f"\n[[candidate]]\n{BOARD}{extra}{more}")
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reference, what a "device" answered, and an OM that was compiled from the reference."""
+    folder = tmp_path_factory.mktemp("recorded")
+    mlp(folder / "reference.onnx")
+    mlp(folder / "device.onnx", doc="device")
+    toml(folder, {"other": "reference.onnx"}, reference="device.onnx", more="[cases]\nnominal = 6\nedge = false\n")
+    assert run_release(folder, "--record", str(folder / "device.h5"))[0] == 0
+    policy(folder / "policy.om")
+    return folder
+
+
 @pytest.fixture
-def release(tmp_path: Path) -> Path:
-    """A release whose candidate was recorded, and an OM that was compiled from the reference."""
-    mlp(tmp_path / "reference.onnx")
-    mlp(tmp_path / "device.onnx", doc="device")
-    toml(tmp_path, {"other": "reference.onnx"}, reference="device.onnx")
-    assert run_release(tmp_path, "--record", str(tmp_path / "device.h5"))[0] == 0
-    policy(tmp_path / "policy.om")
+def release(recorded: Path, tmp_path: Path) -> Path:
+    """A release whose candidate was recorded, with the OM that answered behind it."""
+    for name in ("reference.onnx", "device.h5", "policy.om"):
+        shutil.copy2(recorded / name, tmp_path / name)
     board(tmp_path)
     return tmp_path
 
@@ -263,3 +273,26 @@ def test_it_is_packed_with_the_release(release: Path, tmp_path: Path) -> None:
     assert 'artifact = "artifacts/' in packed
     assert next((tmp_path / "packed").rglob("policy.om")).read_bytes() == (release / "policy.om").read_bytes()
     assert json.loads((tmp_path / "packed/report.json").read_text())["verdict"] == "PASS"
+
+
+@pytest.mark.corpus
+def test_the_real_output_of_a_device_that_draws_noise_is_not_judged(corpus: Path, tmp_path: Path) -> None:
+    """An Ascend 310's own input and output: nothing but the OM behind it tells that it drew random numbers."""
+    shapes = {"input": (100, 784), "output": (100, 28, 28, 1)}
+    arrays = {n: np.fromfile(corpus / f"om/vae_hh_{n}.bin", "<f4").reshape(s) for n, s in shapes.items()}
+    case = {"input": arrays["input"][None]}
+    for name, output in (("reference", arrays["output"]), ("device", arrays["output"] + np.float32(1e-4))):
+        with TraceWriter(tmp_path / f"{name}.h5", {}) as trace:
+            for i, moved in enumerate((0, 1)):
+                block = Block((f"nominal-{i:04d}",), {n: a + np.float32(moved) for n, a in case.items()})
+                trace.add(block, "nominal", [i], [""], {"generation/output:0": (output + np.float32(moved))[None]})
+    table = 'name = "npu"\nrunner = "recorded"\npath = "device.h5"\nprecision = "float16"\n'
+    artifact = f'artifact = "{corpus / "om/vae_hh.om"}"\nsoc = "Ascend310"\n'
+    for extra, code in (("", 0), (artifact, 3)):
+        toml(tmp_path, {}, reference="reference.h5", more=f"\n[[candidate]]\n{table}{extra}")
+        got, report = run_release(tmp_path)
+        assert got == code, report["reasons"]
+    assert "RandomStandardNormal" in str(with_code(report, "GATE005")[0]["evidence"])
+    assert not with_code(report, "OM031")
+    assert not with_code(report, "OM034")
+    assert not with_code(report, "OM047")
