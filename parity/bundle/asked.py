@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Whose question it is. ``files``: SHA-256 and size of each file of the artifact, in order."""
+    """Whose question it is. ``files``: SHA-256 and size of each file of the artifact, in order; ``count`` of cases."""
 
     release: str
     seed: int
@@ -47,6 +47,7 @@ class About:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     state: Mapping[str, str] = field(default_factory=dict)
+    count: int = 0
     bundle_sha256: str | None = None
     script_sha256: str | None = None
 
@@ -91,6 +92,7 @@ class ByRelease:
             question.inputs,
             question.outputs,
             question.state,
+            len(self.cases),
         )
 
     def case(self, case_id: str) -> Case:
@@ -120,6 +122,7 @@ class ByBundle:
             tuple(TensorSpec(t.name, _shape(t.shape), t.dtype) for t in manifest.inputs),
             tuple(TensorSpec(t.name, _shape(t.shape), t.dtype) for t in manifest.outputs),
             manifest.state,
+            len(self.cases),
             sha256,
             hashlib.sha256(b"".join(bundle.pieces(SCRIPT))).hexdigest() if SCRIPT in bundle.names else None,
         )

@@ -211,6 +211,7 @@ def _told(answers: Sequence[Answers], source: Source) -> dict[str, Any]:
         "release": source.about.release,
         "candidate": source.about.candidate,
         "artifact": dict(source.about.artifact),
+        "cases": {"answered": len(source.cases), "asked": source.about.count},
         "files": [{"name": a.path.name, "sha256": _sha(a.path)} for a in answers],
     }
 

@@ -17,6 +17,7 @@ def folder_answers(path: Path, source: Source) -> ToolAnswers | DumpAnswers:
         ArtifactError: nothing of that kind is in it, or it cannot be read.
         UsageError: several are, or which case an output answers is ambiguous.
     """
+    path = path.resolve()
     try:
         dumps = dump_folders(path)
         tools = [p for p in (path, *sorted(c for c in path.iterdir() if c.is_dir())) if _is_tool(p)]

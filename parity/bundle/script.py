@@ -29,9 +29,10 @@ HEAD = '''#!/usr/bin/env python3
     python3 -m zipfile -e BUNDLE.zip bundle     # on the device; `unzip` does as well
     python3 bundle/{script} -o results.zip
 
-Needs Python 3.7 or newer, NumPy, and {runtime}. Nothing is installed and nothing is changed. Every file is checked
-against manifest.json, every array by name, element type and exact size; the first cases run twice. Then take the zip
-back and say `parity capture results.zip` there. The parts below are those of parity itself, joined to one file.
+Needs Python 3.7 or newer, NumPy, and {runtime}.
+Nothing is installed and nothing is changed. Every file is checked against manifest.json, every array by name, element
+type and exact size; the first cases run twice. Then take the zip back and say `parity capture results.zip` there.
+The parts below are those of parity itself, joined to one file.
 """
 
 from __future__ import annotations

@@ -120,6 +120,9 @@ class ZipReader:
         self.path = path
         self.odd: list[tuple[str, str]] = []
         self._entries: dict[str, zipfile.ZipInfo] = {}
+        if not path.is_file():  # opening a pipe would wait for ever
+            what = "is a device, pipe or folder" if path.exists() else "no such file"
+            raise ArtifactError(f"{path}: {what}", expected="a zip", remedy="check the path")
         try:
             self._zip = zipfile.ZipFile(path)
             infos, size = self._zip.infolist(), path.stat().st_size

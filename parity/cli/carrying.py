@@ -90,7 +90,8 @@ def chosen(source: Source, cases: Sequence[str], results: Sequence[Path]) -> Sou
 
 def trace_path(results: Sequence[Path], output: Path | None) -> Path:
     """Return where the trace goes: as asked, else beside the first of the results, called as it is."""
-    return output if output is not None else results[0].with_name(f"{results[0].name.removesuffix('.zip')}.h5")
+    name = results[0].resolve().name.removesuffix(".zip")
+    return output if output is not None else results[0].parent / f"{name or 'results'}.h5"
 
 
 def print_written(found: Written, stream: TextIO) -> None:

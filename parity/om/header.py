@@ -46,6 +46,7 @@ class OmFile:
     path: Path
     header: Header
     models: tuple[dict[int, memoryview], ...]
+    size: int  # in bytes
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -80,7 +81,7 @@ def open_file(path: str | Path) -> OmFile:
                 expected="a model that atc compiled",
                 remedy=REMEDY,
             )
-    return OmFile(path, header, tuple(models))
+    return OmFile(path, header, tuple(models), len(data))
 
 
 def _mapped(path: Path) -> mmap.mmap:

@@ -20,7 +20,7 @@ from parity.om.enums import NUMPY
 from parity.om.graph import Op, Placed, descriptor
 from parity.om.layouts import restored
 from parity.om.model import OmConstant, OmDesc
-from parity.om.wire import REMEDY, WireError
+from parity.om.wire import REMEDY, DefinitionError
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -58,7 +58,7 @@ def _constant(path: Path, op: Op, weights: memoryview) -> OmConstant:
         raise ArtifactError(f"{path}: the constant {op.node.name!r} has no value", remedy=REMEDY)
     try:
         placed = descriptor(value.definition, *value.descriptor)
-    except WireError as e:
+    except DefinitionError as e:
         raise value.definition.failed(e) from None
     start, stop = value.inline
     stored = _Stored(path, op.node.name, placed, weights, value.definition.data[start:stop])

@@ -18,6 +18,7 @@ from parity.release.measure import Measured
 from parity.release.plan import Plan
 from parity.release.refused import Refusal, reason
 from parity.runner.composed import GRAPH
+from parity.runner.origin import answered_of, captured_of
 from parity.tensor import Array
 
 POOLED = ("nominal", "dataset")
@@ -41,6 +42,23 @@ def nothing_planned(plan: Plan) -> Iterator[Finding]:
     """Yield a finding where the plan holds nothing to judge."""
     if not plan.entries:
         yield Finding("GATE002", "error", "Nothing is planned: no case or no output.", remedy="check [cases]")
+
+
+def answered_in_part(facts: Facts, where: str, candidate: str) -> Iterator[Finding]:
+    """Yield a finding where a recording that came back from a device answers some of the cases that were asked."""
+    recorded = facts.environment.get("recorded")
+    captured = captured_of(recorded) if isinstance(recorded, Mapping) else {}
+    answered, asked = answered_of(captured) or (0, 0)
+    if answered != asked:
+        yield Finding(
+            "GATE019",
+            "error",
+            f"{where} holds {answered} of the {asked} cases that the release asks: the others are not judged.",
+            where=where,
+            evidence={"answered": answered, "asked": asked},
+            remedy="run all of them on the device: the script of `parity bundle` does",
+            candidate=candidate,
+        )
 
 
 def ran(reference: Facts, candidate: Facts, refusals: Mapping[str, Refusal]) -> Iterator[Finding]:

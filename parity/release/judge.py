@@ -177,6 +177,7 @@ def _candidate_findings(
     for which in (prepared.reference, side):
         about = None if which is prepared.reference else name
         yield from session_findings(facts[which.name], Path(which.spec.path).name or which.name, about)
+        yield from gate.answered_in_part(facts[which.name], Path(which.spec.path).name, name)
         yield from gate.repeats(facts[which.name], scales, name)
         ops = which.contract.metadata.get("random_ops", ()) if which.contract else ()
         yield from gate.random_ops([str(o) for o in ops], str(which.spec.path), name)

@@ -45,6 +45,13 @@ def unchecked_of(captured: Mapping[str, Any]) -> list[str]:
     return [str(text)[:_LONGEST] for text in found[:20]] if isinstance(found, list) else []
 
 
+def answered_of(captured: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return how many cases a recording answers, and how many were asked; None where it does not say."""
+    cases = captured.get("cases")
+    found = (cases.get("answered"), cases.get("asked")) if isinstance(cases, Mapping) else (None, None)
+    return (int(found[0]), int(found[1])) if all(isinstance(n, int) for n in found) else None  # type: ignore[arg-type]
+
+
 def origin_findings(environment: Mapping[str, Any], where: str, candidate: str | None) -> Iterator[Finding]:
     """Yield where recorded outputs come from; nothing where they were not captured."""
     recorded = environment.get("recorded")

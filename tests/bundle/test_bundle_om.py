@@ -41,6 +41,8 @@ def init(config=None):
     if config:
         with open(config) as f:
             _runs.append(_json.load(f)["dump"])
+        assert _runs[0]["dump_list"] == [{"model_name": "policy"}], _runs
+        assert "ASCEND_WORK_PATH" not in _os.environ
     return _init(config)
 
 def _dumping(model, inputs, outputs):
@@ -172,7 +174,7 @@ def test_dumps_are_taken_along_and_held_against_their_hashes(there: Path) -> Non
     with (double / "acl" / "__init__.py").open("a") as f:
         f.write(DUMPING)
     words = ["-o", str(there / "results.zip"), "--dump", "2"]
-    env = {"PATH": "", "PYTHONPATH": f"{double}:{numpy_alone(there / 'numpy')}"}
+    env = {"PATH": "", "ASCEND_WORK_PATH": "/nowhere", "PYTHONPATH": f"{double}:{numpy_alone(there / 'numpy')}"}
     script = there / "device" / "run_on_device.py"
     command = [sys.executable, "-S", str(script), *words]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=99)

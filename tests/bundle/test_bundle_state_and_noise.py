@@ -16,6 +16,7 @@ from models import mlp
 from parity.bundle.zips import ZipReader
 from parity.cli.shell import run
 from parity.trace import Trace
+from policy_folder import policy_folder, statistics, whole_policy
 
 
 def there_and_back(folder: Path, toml: str, *, by_config: bool = True) -> Path:
@@ -92,6 +93,23 @@ def test_a_bundle_alone_does_not_undo_an_adapter(tmp_path: Path, capsys: pytest.
     words = ["--bundle", str(tmp_path / "bundle.zip"), "-o", str(tmp_path / "other.h5")]
     assert run(["capture", str(tmp_path / "results.zip"), *words]) == 2
     assert "--config parity.toml" in capsys.readouterr().err
+
+
+def test_a_pipeline_stays_here_and_its_graph_goes(tmp_path: Path) -> None:
+    """The device runs the graph alone; what is judged are raw observations and physical actions."""
+    whole_policy(tmp_path / "whole.onnx")
+    mlp(tmp_path / "graph.onnx")
+    policy_folder(tmp_path / "folder")
+    head = HEAD.format("whole.onnx")
+    there_and_back(tmp_path, head + '[[candidate]]\nname = "board"\npath = "graph.onnx"\npipeline = "folder"\n')
+    report = judged(tmp_path, head + BOARD)
+    assert report["verdict"] == "PASS", report["reasons"]
+    assert max(r["floor"]["scale"][0] for r in report["comparisons"]) > 5  # physical: the graph's stay below 3
+    policy_folder(tmp_path / "folder", statistics(seed=4))
+    words = ["--config", str(tmp_path / "parity.toml"), "-o", str(tmp_path / "other.h5")]
+    assert run(["capture", str(tmp_path / "results.zip"), *words, "--json", str(tmp_path / "x.json")]) == 1
+    found = {f["code"] for f in json.loads((tmp_path / "x.json").read_text())["findings"]}
+    assert found == {"CAPT002"}  # other statistics: the graph would have been fed something else
 
 
 def test_noise_that_the_graph_draws_is_not_judged_from_a_recording_either(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import random
 import stat
 import zipfile
@@ -300,6 +301,15 @@ def test_what_is_truncated_is_unreadable(honest: Path, tmp_path: Path, cut: int)
     data = (honest / "results.zip").read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[:cut])
     assert captured(honest, tmp_path / "cut.zip", target=tmp_path / "board.h5") == (2, set())
+
+
+def test_what_is_no_file_is_unreadable_and_nobody_waits(honest: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    for name in ("pipe.zip", "none.zip", "none"):
+        assert captured(honest, tmp_path / name, target=tmp_path / "board.h5") == (2, set())
+    for name in ("pipe.zip", "none.zip"):
+        words = ["--bundle", str(tmp_path / name), "-o", str(tmp_path / "board.h5")]
+        assert run(["capture", str(honest / "results.zip"), *words]) == 2
 
 
 def test_a_manifest_that_is_none(honest: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -79,12 +80,19 @@ def saved(folder: Path, answers: dict[str, np.ndarray]) -> Path:
     return folder
 
 
+def judged(asked: Path, folder: Path, more: str | None = None) -> dict[str, Any]:
+    """Judge ``folder``'s board.h5 as the candidate; ``more`` stands for the release's [cases], if given."""
+    text = (asked / "rel" / "parity.toml").read_text().replace("candidate.onnx", str(folder / "board.h5"))
+    text = text.replace("reference.onnx", str(asked / "rel" / "reference.onnx"))
+    text = text if more is None else text[: text.index("[cases]")] + more
+    (folder / "parity.toml").write_text(text)
+    run(["run", str(folder / "parity.toml"), "--out", str(folder / "report")])
+    return json.loads((folder / "report" / "report.json").read_text())
+
+
 def test_the_report_says_that_it_is_not_verified(asked: Path, answers: dict[str, np.ndarray], tmp_path: Path) -> None:
     assert captured(asked, saved(tmp_path / "out", answers), tmp_path / "board.h5")[0] == 0
-    text = (asked / "rel" / "parity.toml").read_text().replace("candidate.onnx", str(tmp_path / "board.h5"))
-    (tmp_path / "parity.toml").write_text(text.replace("reference.onnx", str(asked / "rel" / "reference.onnx")))
-    run(["run", str(tmp_path / "parity.toml"), "--out", str(tmp_path / "report")])
-    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    report = judged(asked, tmp_path)
     assert report["verdict"] == "PASS", report["reasons"]
     told = next(f for f in report["findings"] if f["code"] == "CAPT021")
     assert told["severity"] == "warning"
@@ -153,6 +161,14 @@ def test_a_link_is_no_output(asked: Path, answers: dict[str, np.ndarray], tmp_pa
     assert captured(asked, folder, tmp_path / "board.h5") == (1, {"CAPT003", "CAPT011"})
 
 
+def test_the_folder_that_one_stands_in(
+    asked: Path, answers: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(saved(tmp_path / "out", answers))
+    assert run(["capture", ".", "--bundle", str(asked / "bundle.zip")]) == 0
+    same(tmp_path / "out" / "out.h5", answers)
+
+
 def test_a_folder_of_something_else(asked: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.md").write_text("nothing")
@@ -203,6 +219,15 @@ def test_executions_that_are_not_as_many_as_cases(asked: Path, answers: dict[str
     two = ["--case", CASES[1], "--case", CASES[0]]
     assert captured(asked, root, tmp_path / "board.h5", *two) == (0, {"CAPT011"})
     same(tmp_path / "board.h5", {CASES[1]: answers[CASES[0]], CASES[0]: answers[CASES[1]]})
+
+
+def test_some_of_the_cases_are_no_pass(asked: Path, answers: dict[str, np.ndarray], tmp_path: Path) -> None:
+    two = {i: answers[i] for i in CASES[:2]}
+    words = [w for i in two for w in ("--case", i)]
+    assert captured(asked, dumped(tmp_path / "dump", two), tmp_path / "board.h5", *words)[0] == 0
+    report = judged(asked, tmp_path, more="")
+    assert report["verdict"] == "NOT_JUDGED"
+    assert any("holds 2 of the 3 cases" in r for r in report["reasons"]), report["reasons"]
 
 
 def test_a_dump_that_is_there_twice(asked: Path, answers: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_bytes_too_few_or_too_many(tmp_path: Path) -> None:
 def test_damage_is_an_error_or_another_value_and_nothing_else(tmp_path: Path) -> None:
     rng = random.Random(7)
     whole = write_dump(tmp_path / "d", [np.ones((2, 3), np.float32)], [np.ones(4, np.float16)]).read_bytes()
-    for _ in range(2000):
+    for _ in range(600):
         data = bytearray(whole)
         for _ in range(rng.randint(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
