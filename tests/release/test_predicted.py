@@ -141,6 +141,9 @@ def test_every_surface_says_that_it_is_predicted(release: Path) -> None:
     before, section = page[:start], page[start : page.index("What was tested", start)]
     assert "PRED001" in section
     assert "PREDICTED" in section
+    assert 'class="card predicted"' in section
+    assert ".badge.predicted { background: var(--predicted-soft); color: var(--predicted); }" in page  # its own colour
+    assert "badge warning" not in section
     assert "PRED0" not in before
     assert "### Predicted, not measured" in text
     for finding in (f for f in report["findings"] if f["code"].startswith("PRED")):
