@@ -54,7 +54,7 @@ lowest:  ## the tests that need no torch, with the oldest libraries that are pro
 	$(VENV)-lowest/bin/python -m pip install -q -r tests/lowest.txt hypothesis jsonschema pytest-timeout pytest-xdist safetensors
 	$(VENV)-lowest/bin/python -m pip install -q --no-deps -e .
 	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not soak and not bench' tests/cases tests/cli tests/contract tests/convert \
-		tests/dataset tests/diagnose tests/evaluation tests/om tests/pack tests/provenance tests/release tests/report \
+		tests/dataset tests/diagnose tests/evaluation tests/om tests/pack tests/predict tests/provenance tests/release tests/report \
 		tests/runner/test_runner_onnxruntime.py tests/search tests/stats tests/trace \
 		--ignore tests/report/test_report_browser.py  # drives a browser, whatever the libraries
 

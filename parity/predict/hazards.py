@@ -83,10 +83,11 @@ def _whole(v: Value, seen: Seen) -> Hazard | None:
 
 
 def _small(v: Value, seen: Seen) -> Hazard | None:
-    if seen.least <= SMALLEST / 2:
-        return _hazard("vanishes", v, seen.least, seen.least_at, "all of it becomes 0")
-    if seen.least < NORMAL:
-        return _hazard("subnormal", v, seen.least, seen.least_at, "all of it is below 6.1e-5 and loses digits")
+    """Return the hazard of a value that is small in every case: in a single one it may be a residue of rounding."""
+    if 0.0 < seen.largest <= SMALLEST / 2:
+        return _hazard("vanishes", v, seen.largest, seen.at, "all of it becomes 0")
+    if 0.0 < seen.largest < NORMAL:
+        return _hazard("subnormal", v, seen.largest, seen.at, "all of it is below 6.1e-5 and loses digits")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -12,18 +13,14 @@ from parity.localize.onnx_graph import NOT_TENSORS, OnnxFile
 
 SHAPE_OPS = frozenset({"Shape", "Size"})  # what they give follows from shapes: a compiler folds it
 BY_SHAPE = {"Resize": 1, "Upsample": 1}  # only the first inputs of these hold a policy's numbers
+SMALL = 1 << 10  # elements: shapes and axes, which inference follows
 HALF, FULL = 10, 1  # TensorProto.DataType (onnx.proto)
 MARK = "::float16"
 
 
 def floating(file: OnnxFile) -> frozenset[str]:
     """Return the names of all float32 values of the main graph, as far as inference tells: inputs and weights too."""
-    import onnx
-
-    try:
-        graph = onnx.shape_inference.infer_shapes(file.model, data_prop=True).graph
-    except (RuntimeError, ValueError, TypeError):  # inference is a help, not a need
-        graph = file.model.graph
+    graph = _inferred(file)
     told = [i.name for i in (*graph.value_info, *graph.output, *graph.input) if i.type.tensor_type.elem_type == FULL]
     stored = [t.name for t in file.model.graph.initializer if t.data_type == FULL]
     return frozenset((*told, *stored, *_constants(file.model.graph)))
@@ -31,16 +28,33 @@ def floating(file: OnnxFile) -> frozenset[str]:
 
 def untyped(file: OnnxFile) -> tuple[str, ...]:
     """Return the values made from what the inputs hold whose type inference does not tell (operators of a runtime)."""
-    import onnx
-
-    try:
-        graph = onnx.shape_inference.infer_shapes(file.model, data_prop=True).graph
-    except (RuntimeError, ValueError, TypeError):
-        graph = file.model.graph
+    graph = _inferred(file)
     known = {i.name for i in (*graph.value_info, *graph.output) if i.type.WhichOneof("value")}
     alive = moving(file)
     nodes = [n for n in file.model.graph.node if n.op_type not in NOT_TENSORS]
     return tuple(o for n in nodes for o in n.output if o in alive and o not in known)
+
+
+def _inferred(file: OnnxFile) -> Any:
+    """Return the graph with the types of its values; large weights are given as inputs, which costs no copy of them."""
+    import onnx
+
+    graph = file.model.graph
+    light = onnx.ModelProto(ir_version=file.model.ir_version, opset_import=file.model.opset_import)
+    light.functions.extend(file.model.functions)
+    for part in ("node", "input", "output", "value_info"):
+        getattr(light.graph, part).extend(getattr(graph, part))
+    listed = {i.name for i in graph.input}
+    for tensor in graph.initializer:
+        if math.prod(tensor.dims) <= SMALL:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in listed:
+            info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            light.graph.input.append(info)
+    try:
+        return onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+    except (RuntimeError, ValueError, TypeError):  # inference is a help, not a need
+        return light.graph
 
 
 def _constants(graph: Any) -> list[str]:

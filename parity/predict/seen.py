@@ -25,7 +25,6 @@ class Seen:
     Attributes:
         largest: max |x| over all cases, finite elements only, with the case ``at``.
         over: elements that are finite in float32 and infinite in float16.
-        least: the smallest max |x| of any case in which something is not 0, with the case ``least_at``.
         whole: whether every element seen is a whole number.
         moved: whole numbers beyond 2048 that float16 does not hold, with the case ``moved_at``.
         squares, power: of the rounded run's difference from float32, and of float32.
@@ -36,8 +35,6 @@ class Seen:
     largest: float = 0.0
     at: str = ""
     over: int = 0
-    least: float = math.inf
-    least_at: str = ""
     whole: bool = True
     moved: int = 0
     moved_at: str = ""
@@ -64,8 +61,6 @@ class Seen:
         if top > self.largest:
             self.largest, self.at = top, case
         self.over += int((size >= OVERFLOWS).sum())
-        if 0.0 < top < self.least:
-            self.least, self.least_at = top, case
         self._whole(size, case)
         if x.shape != y.shape:
             self.broken, self.broken_at = self.broken + 1, self.broken_at or case

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 MAX_CASES = 16
+MAX_BYTES = 512 << 20  # of an ONNX with its data: six times that is held, and a finished report must not be lost
 PROFILES = ("dataset", "nominal", "worst", "edge")
 OWN_ARITHMETIC = (None, "onnx", "om", "trace", "npz", "openvino")  # kinds that may be, or come from, another graph
 
@@ -81,8 +82,12 @@ def predict_file(
     """
     from parity.predict.prediction import predict
     from parity.predict.tell import as_json, findings, unpredicted
+    from parity.runner.onnxruntime import external_data
 
     try:
+        size = sum(p.stat().st_size for p in (path, *(path.parent / n for n in external_data(path))))
+        if size > MAX_BYTES:
+            return None, [unpredicted(f"{given} has {size >> 20:,} MB, the most is {MAX_BYTES >> 20:,}", candidate)]
         cases = [(c.id, _fed(prepared, side, c)) for c in _chosen(prepared.cases_of(prepared.reference))]
         if not cases:
             return None, [unpredicted("no case has inputs to run it on", candidate)]
@@ -115,6 +120,8 @@ def _of_side(prepared: Prepared, side: Side) -> tuple[dict[str, Any] | None, lis
 
 
 def _asked(side: Side, report: Mapping[str, Any]) -> bool:
+    if getattr(side, "staged", None) is not None:
+        return False  # which graph is fed what is known within the stages only
     if side.shipped is not None and side.shipped.kind == "om":
         return True
     kind = side.artifact.kind if side.artifact else None

@@ -103,8 +103,8 @@ def test_an_epsilon_that_becomes_zero_is_named_with_what_comes_of_it(tmp_path: P
 def test_an_epsilon_of_a_layer_is_seen(tmp_path: Path) -> None:
     path = graph(
         tmp_path,
-        [("LayerNormalization", "/norm", ["obs", "gain"], "action")],
-        {"gain": np.ones(4)},
+        [("LayerNormalization", "/norm", ["obs", "gain", "shift"], "action")],
+        {"gain": np.ones(4), "shift": np.zeros(4)},
         attributes={"/norm": {"epsilon": 1e-12}},
     )
     found = predict(path, cases(), tmp_path / "work")
@@ -123,6 +123,15 @@ def test_what_vanishes_is_named(tmp_path: Path) -> None:
     found = predict(graph(tmp_path, steps, {"tiny": 1e-8}), cases(), tmp_path / "work")
     assert kinds(found)["vanishes"] == "Mul /tiny"
     assert not found.survives
+
+
+def test_small_values_are_named_where_every_case_has_them(tmp_path: Path) -> None:
+    steps = [("Mul", "/tiny", ["obs", "tiny"], "small"), ("Div", "/back", ["small", "tiny"], "action")]
+    path = graph(tmp_path, steps, {"tiny": 1e-5})
+    found = predict(path, cases(), tmp_path / "work")
+    assert kinds(found) == {"subnormal": "Mul /tiny"}
+    large = [*cases(), ("edge-0000", {"obs": np.full((1, 4), 1e4, np.float32)})]
+    assert not predict(path, large, tmp_path / "work").hazards
 
 
 def test_a_missing_input_is_said(tmp_path: Path) -> None:
@@ -221,5 +230,5 @@ def test_what_is_seen_is_what_a_cast_does(values: np.ndarray) -> None:
     seen.add(values, half.astype(np.float32), "a")
     assert seen.over == seen.broken == int(np.isinf(half).sum())
     assert seen.largest == float(np.abs(values).max())
-    if (seen.least_at != "") and float(np.abs(values).max()) <= 2.0**-25:
+    if seen.largest <= 2.0**-25:
         assert not half.any()

@@ -141,6 +141,9 @@ def test_every_surface_says_that_it_is_predicted(release: Path) -> None:
     before, section = page[:start], page[start : page.index("What was tested", start)]
     assert "PRED001" in section
     assert "PREDICTED" in section
+    assert 'class="card predicted"' in section
+    assert ".badge.predicted { background: var(--predicted-soft); color: var(--predicted); }" in page  # its own colour
+    assert "badge warning" not in section
     assert "PRED0" not in before
     assert "### Predicted, not measured" in text
     for finding in (f for f in report["findings"] if f["code"].startswith("PRED")):
@@ -163,6 +166,13 @@ def test_several_sources_leave_it_open_until_one_is_named(tmp_path: Path) -> Non
     (tmp_path / "parity.toml").write_text(toml.replace("precision =", 'checkpoint = "reference.onnx"\nprecision ='))
     _, report = run_release(tmp_path)
     assert report["predicted"][0]["source"] == "reference.onnx"
+
+
+def test_a_graph_that_is_too_large_is_left_alone(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predicted, "MAX_BYTES", 100)
+    code, report = run_release(release)
+    assert code == 0
+    assert "the most is" in with_code(report, "PRED009")[0]["title"]
 
 
 def test_without_any_onnx_nothing_is_said(tmp_path: Path) -> None:
