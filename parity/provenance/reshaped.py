@@ -86,8 +86,10 @@ def padded_from(exported: Weight, pool: Pool) -> tuple[str, How] | None:
 
 def _without_zeros(weight: Weight) -> Weight | None:
     """Return a tensor without the slices at the ends of its axes that are all zero; None where there are none."""
-    filled = weight.array != 0
-    ends = []
+    array = weight.array
+    if all(array.take(-1, axis=axis).any() for axis in range(array.ndim)):  # as with most
+        return None
+    filled, ends = array != 0, []
     for axis, length in enumerate(weight.shape):
         others = tuple(i for i in range(len(weight.shape)) if i != axis)
         places = np.flatnonzero(filled.any(axis=others))
