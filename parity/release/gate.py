@@ -18,7 +18,7 @@ from parity.release.measure import Measured
 from parity.release.plan import Plan
 from parity.release.refused import Refusal, reason
 from parity.runner.composed import GRAPH
-from parity.runner.origin import answered_of, captured_of
+from parity.runner.origin import answered_of, captured_of, stand_in_of
 from parity.stages import is_of_stages
 from parity.tensor import Array
 
@@ -58,6 +58,21 @@ def answered_in_part(facts: Facts, where: str, candidate: str) -> Iterator[Findi
             where=where,
             evidence={"answered": answered, "asked": asked},
             remedy="run all of them on the device: the script of `parity bundle` does",
+            candidate=candidate,
+        )
+
+
+def stood_in(environment: Mapping[str, Any], side: str, candidate: str) -> Iterator[Finding]:
+    """Yield a finding where something that only plays the runtime of a device computed a side's outputs."""
+    stand_in = stand_in_of(environment)
+    if stand_in is not None:
+        yield Finding(
+            "GATE020",
+            "error",
+            f"{side!r} was computed by a stand-in for its runtime ({stand_in}), not by a device: that proves nothing.",
+            where=side,
+            evidence={"stand_in": stand_in},
+            remedy="run it on the device, or take the cases there and back with `parity bundle` and `parity capture`",
             candidate=candidate,
         )
 

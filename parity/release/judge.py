@@ -173,6 +173,8 @@ def _candidate_findings(
     scales = {r["output"]: max(r["floor"]["scale"], default=0.0) for r in rows if r.get("floor")}
     tried = {s.name: refusal_of(prepared, s, facts[s.name], config.contract) for s in (prepared.reference, side)}
     yield from gate.ran(facts["reference"], facts[name], {n: r for n, r in tried.items() if r is not None})
+    for which in (prepared.reference, side):
+        yield from gate.stood_in(facts[which.name].environment, which.name, name)
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level(misplaced(config, name, levels_of(prepared.reference, [side])[name]), name)
     yield from weight_findings(prepared.weighing, facts[name], name)

@@ -6,7 +6,6 @@ RUN003  the file holds state that was left over from a run
 RUN004  the runtime computes in another precision than it was asked for
 RUN005  nodes that only handle shapes ran on another provider than the one asked for
 RUN006  the graph's state goes in and out; parity kept it between calls
-RUN007  a stand-in for the runtime computed this, no device
 RUN008  something that the runtime would let through could not be checked
 REBUILD001  the actor was rebuilt from a checkpoint, and who told what its weights do not say
 REBUILD002  none of the ways to rebuild it fits the other side; the nearest was judged
@@ -83,16 +82,6 @@ def session_findings(told: Told, where: str, candidate: str | None = None) -> It
             where=where,
             evidence={"asked": asked, "ran": ran},
             remedy="declare the precision class that it runs in",
-            candidate=candidate,
-        )
-    if environment.get("stand_in"):
-        yield Finding(
-            "RUN007",
-            "warning",
-            f"{where} ran on a stand-in for its runtime ({environment.get('device')}): no device computed this.",
-            where=where,
-            evidence={"device": environment.get("device"), "runtime": environment.get("runtime")},
-            remedy="run it on the device, or take the cases there and back with `parity bundle` and `parity capture`",
             candidate=candidate,
         )
     for what in environment.get("unchecked", ()):

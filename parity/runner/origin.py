@@ -2,7 +2,6 @@
 
 CAPT020  outputs of a device, recorded there by the script of a bundle
 CAPT021  outputs that another tool wrote: nothing says which inputs they answer
-CAPT022  outputs of a stand-in of the runtime, which is no device
 """
 
 from __future__ import annotations
@@ -29,6 +28,16 @@ def told_origin(captured: Mapping[str, Any]) -> str:
     parts = [f"{words}{str(said[key])[:_LONGEST]}" for key, words in _PARTS if said.get(key)]
     said_once = [p for p in dict.fromkeys(parts) if not any(p in other for other in parts if other != p)]
     return ", ".join(said_once) or "an unknown device"
+
+
+def stand_in_of(environment: Mapping[str, Any]) -> str | None:
+    """Return what only played the runtime of a device and computed this, or what was recorded; None for all else."""
+    if environment.get("stand_in"):
+        return str(environment.get("device"))[:_LONGEST]
+    recorded = environment.get("recorded")
+    captured = captured_of(recorded) if isinstance(recorded, Mapping) else {}
+    origin = captured.get("origin")
+    return told_origin(captured) if isinstance(origin, Mapping) and origin.get("stand_in") else None
 
 
 def repeated_of(meta: Mapping[str, Any]) -> dict[str, float]:
@@ -76,14 +85,5 @@ def origin_findings(environment: Mapping[str, Any], where: str, candidate: str |
             f"{where} was recorded on {device}, {when}; every case has the hash of what was asked, but without a key "
             "this does not prove where it was computed.",
             remedy="nothing, where you trust who brought it back",
-            **about,
-        )
-    origin = captured.get("origin")
-    if isinstance(origin, Mapping) and origin.get("stand_in"):
-        yield Finding(
-            "CAPT022",
-            "warning",
-            f"{where} was computed by a stand-in of the runtime ({device}), not by a device: no evidence about one.",
-            remedy="run the bundle on the device",
             **about,
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from acl_runs import DOUBLE, compiled, logged
-from judged import run_release, with_code
+from judged import agrees_on_a_stand_in, run_release, with_code
 from models import mlp
 from parity.cli import main
 from parity.release.config import CandidateTable
@@ -40,19 +40,20 @@ def pair(folder: Path, dtype: str = "float16", wrong: bool = False, **told: Any)
     compiled(source, folder / "policy.om", dtype, **told)
 
 
-def test_an_om_that_is_the_policy_passes_in_its_class_and_the_report_says_that_no_device_computed(
+def test_an_om_that_is_the_policy_agrees_in_its_class_and_does_not_pass_as_no_device_computed(
     log: Path, tmp_path: Path
 ) -> None:
     pair(tmp_path)
     code, report = compare(tmp_path, "--precision", "float16")
-    assert (code, report["verdict"]) == (0, "PASS"), report["reasons"]
+    assert code == 3
+    assert agrees_on_a_stand_in(report), report["reasons"]
     (candidate,) = report["candidates"]
     assert candidate["runner"] == "om"
     environment = json.dumps(report["release"]["environment"])
     assert "acl double, no hardware" in environment
     assert '"device": "Ascend310P3"' not in environment
-    (told,) = with_code(report, "RUN007")
-    assert told["severity"] == "warning"
+    (told,) = with_code(report, "GATE020")
+    assert "not by a device" in told["title"]
     for name in ("report.html", "summary.md"):
         assert "acl double, no hardware" in (tmp_path / "out" / name).read_text(encoding="utf-8")
     assert logged(log, "violation") == []
@@ -111,7 +112,8 @@ def test_batches_are_judged_in_the_sizes_that_were_compiled(log: Path, tmp_path:
     out = [{"name": "Gemm_1:0:action", "shape": [8, 3], "dtype": "float32"}]
     pair(tmp_path, inputs=GEARED, outputs=out, gears=gears, output_shapes=["0,0,1,3", "1,0,2,3", "2,0,8,3"])
     code, report = compare(tmp_path, "--precision", "float16")
-    assert code == 0, report["reasons"]
+    assert code == 3
+    assert agrees_on_a_stand_in(report), report["reasons"]
     shapes = {tuple(row["shape"]) for row in report["comparisons"]}
     assert shapes == {(1, 3), (2, 3)}
 
@@ -121,7 +123,8 @@ def test_without_a_compiled_batch_no_batch_is_planned(log: Path, tmp_path: Path)
     gears = {"kind": "batch", "values": [[1], [8]]}
     pair(tmp_path, inputs=GEARED, outputs=out, gears=gears, output_shapes=["0,0,1,3", "1,0,8,3"])
     code, report = compare(tmp_path, "--precision", "float16")
-    assert code == 0, report["reasons"]
+    assert code == 3
+    assert agrees_on_a_stand_in(report), report["reasons"]
     assert {tuple(row["shape"]) for row in report["comparisons"]} == {(1, 3)}
 
 
@@ -134,7 +137,8 @@ def test_a_chosen_gear_is_the_batch_of_all_cases(log: Path, tmp_path: Path) -> N
         'precision = "float16"\noptions = {gear = 8}\n[cases]\nnominal = 4\nworst = 0\n'
     )
     code, report = run_release(tmp_path)
-    assert code == 0, report["reasons"]
+    assert code == 3
+    assert agrees_on_a_stand_in(report), report["reasons"]
     assert {tuple(row["shape"]) for row in report["comparisons"]} == {(8, 3)}
 
 
@@ -169,7 +173,8 @@ def test_init_writes_a_release_with_an_om(log: Path, tmp_path: Path) -> None:
     assert 'runner = "om"' in text
     assert 'precision = "float16"' in text
     code, report = run_release(tmp_path)
-    assert (code, report["candidates"][0]["name"]) == (0, "om"), report["reasons"]
+    assert (code, report["candidates"][0]["name"]) == (3, "om"), report["reasons"]
+    assert agrees_on_a_stand_in(report), report["reasons"]
 
 
 def test_an_om_that_changes_while_it_is_tested_is_not_judged(
@@ -215,3 +220,15 @@ def test_recorded_data_go_through_an_om_in_its_largest_gear(log: Path, tmp_path:
     frames = 40 + 25 + 33
     assert logged(log, "call").count("mdl.execute") >= frames / largest
     assert (logged(log, "call").count("mdl.execute") < frames) == (largest > 1)
+
+
+def test_a_replay_alone_does_not_pass_on_a_stand_in(log: Path, tmp_path: Path) -> None:
+    toml = write_release(tmp_path, {"npu": None})
+    shape = {"shape": [1, 6], "dtype": "float32"}
+    out = {"name": "Reshape_3:0:action", "shape": [1, 4, 3], "dtype": "float32"}
+    compiled(tmp_path / "npu.onnx", tmp_path / "npu.om", inputs=[{"name": "obs", **shape}], outputs=[out])
+    text = toml.read_text(encoding="utf-8").replace('path = "npu.onnx"', 'path = "npu.om"\nprecision = "float16"')
+    toml.write_text(text, encoding="utf-8")
+    _, report = replay(toml)
+    assert report["verdict"] == "NOT_JUDGED"
+    assert [f["candidate"] for f in with_code(report, "GATE020")] == ["npu"]

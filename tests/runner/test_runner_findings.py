@@ -35,7 +35,6 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         ({"precision_hint": "f32", "inference_precision": "bf16"}, None, "RUN004"),
         ({"nodes_elsewhere": ["n (Shape)"], "provider": "CUDAExecutionProvider"}, None, "RUN005"),
         ({"state_kept": {"h_in": "h_out"}}, "h_in (from h_out) kept between calls", "RUN006"),
-        ({"stand_in": True, "device": "acl double, no hardware"}, None, "RUN007"),
         ({"unchecked": ["what chip the device is cannot be told here"]}, None, "RUN008"),
     ],
 )
