@@ -24,8 +24,10 @@ from parity.release.sides import Side
 from parity.tensor import SEQUENCE, Case, stack
 
 if TYPE_CHECKING:
-    from parity.om.model import OmModel
+    from parity.predict.prediction import Prediction
     from parity.tensor import Array
+
+    Known = dict[tuple[Path, str, Path | None], Prediction | str]  # by source, the side that feeds it, and OM
 
 MAX_CASES = 16
 MAX_BYTES = 512 << 20  # of an ONNX with its data: six times that is held, and a finished report must not be lost
@@ -53,9 +55,10 @@ def with_predictions(report: dict[str, Any], prepared: Prepared, facts: Mapping[
         return report
     told: list[dict[str, Any]] = []
     findings: list[Finding] = []
+    known: Known = {}
     with contextlib.suppress(KeyboardInterrupt):  # all is judged by now: the report is written all the same
         for side in (s for s in prepared.candidates if _asked(s, report)):
-            document, more = _of_side(prepared, side)
+            document, more = _of_side(prepared, side, known)
             told += [document] if document else []
             findings += more
     return added(report, told, findings, prepared.root)
@@ -74,49 +77,59 @@ def added(
 
 
 def predict_file(
-    path: Path, prepared: Prepared, side: Side, candidate: str | None, given: str, om: OmModel | None = None
+    path: Path, prepared: Prepared, side: Side, candidate: str | None, given: str
 ) -> tuple[dict[str, Any] | None, list[Finding]]:
     """Return what is predicted of the ONNX at ``path``, fed as ``side`` is: plain data and findings.
 
     What keeps it from being predicted is a finding, never an exception.
     """
-    from parity.predict.prediction import predict
+    return _told(_predict(path, prepared, side, None), candidate, given)
+
+
+def _told(found: Prediction | str, candidate: str | None, given: str) -> tuple[dict[str, Any] | None, list[Finding]]:
     from parity.predict.tell import as_json, findings, unpredicted
+
+    if isinstance(found, str):
+        return None, [unpredicted(found, candidate)]
+    return as_json(found, given, candidate), list(findings(found, given, candidate))
+
+
+def _predict(path: Path, prepared: Prepared, side: Side, compiled: Path | None) -> Prediction | str:
+    """Return the prediction, or why there is none."""
+    from parity.om.reading import open_om
+    from parity.predict.prediction import predict
     from parity.runner.onnxruntime import external_data
 
     try:
         size = sum(p.stat().st_size for p in (path, *(path.parent / n for n in external_data(path))))
         if size > MAX_BYTES:
-            return None, [unpredicted(f"{given} has {size >> 20:,} MB, the most is {MAX_BYTES >> 20:,}", candidate)]
+            return f"{path.name} has {size >> 20:,} MB, the most is {MAX_BYTES >> 20:,}"
+        om = None if compiled is None else open_om(compiled)
         cases = [(c.id, _fed(prepared, side, c)) for c in _chosen(prepared.cases_of(prepared.reference))]
         if not cases:
-            return None, [unpredicted("no case has inputs to run it on", candidate)]
+            return "no case has inputs to run it on"
         with tempfile.TemporaryDirectory(prefix="parity-") as work:
-            found = predict(path, cases, Path(work), om)
+            return predict(path, cases, Path(work), om)
     except Exception as e:  # whatever it is: a prediction must not cost a report that is finished
-        return None, [unpredicted(e.message if isinstance(e, ParityError) else f"{type(e).__name__}: {e}", candidate)]
-    return as_json(found, given, candidate), list(findings(found, given, candidate))
+        return e.message if isinstance(e, ParityError) else f"{type(e).__name__}: {e}"
 
 
-def _of_side(prepared: Prepared, side: Side) -> tuple[dict[str, Any] | None, list[Finding]]:
-    from parity.om.reading import open_om
+def _of_side(prepared: Prepared, side: Side, known: Known) -> tuple[dict[str, Any] | None, list[Finding]]:
+    """Return what is predicted of one candidate; what is ``known`` of the same files is not computed again."""
     from parity.predict.tell import unpredicted
 
     found = list(_sources(prepared, side))
-    compiled = side.shipped is not None and side.shipped.kind == "om"
-    if not found and not compiled:
+    compiled = side.shipped.path if side.shipped is not None and side.shipped.kind == "om" else None
+    if not found and compiled is None:
         return None, []  # nothing says that there is a float32 graph
     if len(found) != 1:
         many = "several ONNX files are in the release" if found else "no ONNX that it was made from is known"
         return None, [unpredicted(many, side.name, 'name it: checkpoint = "policy.onnx" in its [[candidate]]')]
-    om = None
-    if compiled and side.shipped is not None:
-        try:
-            om = open_om(side.shipped.path)
-        except ParityError as e:
-            return None, [unpredicted(e.message, side.name)]
     source = found[0]
-    return predict_file(source.artifact.path, prepared, source.side, side.name, _given(prepared, source), om)
+    key = source.artifact.path, source.side.name, compiled
+    if key not in known:
+        known[key] = _predict(source.artifact.path, prepared, source.side, compiled)
+    return _told(known[key], side.name, _given(prepared, source))
 
 
 def _asked(side: Side, report: Mapping[str, Any]) -> bool:

@@ -168,6 +168,19 @@ def test_several_sources_leave_it_open_until_one_is_named(tmp_path: Path) -> Non
     assert report["predicted"][0]["source"] == "reference.onnx"
 
 
+def test_two_boards_of_one_graph_are_predicted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parity.predict import prediction
+
+    asked: list[Path] = []
+    kept = prediction.predict
+    monkeypatch.setattr(prediction, "predict", lambda path, *more: (asked.append(path), kept(path, *more))[1])
+    more = '[[candidate]]\nname = "other"\nrunner = "recorded"\npath = "board.npz"\nprecision = "float16"\n'
+    _, report = run_release(made(tmp_path, sound, more))
+    assert [p["candidate"] for p in report["predicted"]] == ["board", "other"]
+    assert {f["candidate"] for f in with_code(report, "PRED001")} == {"board", "other"}
+    assert len(asked) == 1
+
+
 def test_a_graph_that_is_too_large_is_left_alone(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predicted, "MAX_BYTES", 100)
     code, report = run_release(release)
