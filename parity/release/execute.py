@@ -27,6 +27,7 @@ from parity.release.settle import settle
 from parity.release.sides import Side
 from parity.release.staged import open_stages
 from parity.release.stages_alone import look_alone
+from parity.release.stages_plan import StagesPlan
 from parity.release.state import SEQUENCE
 from parity.release.weights import weigh
 from parity.release.worst import find_worst
@@ -221,8 +222,10 @@ def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report |
     if live.session is None:
         return
     started, done = time.perf_counter(), 0
-    for block in blocks_of(cases):
+    for block in blocks_of(cases, prepared.stages):
         result = run_block(prepared, live, block)
+        if not prepared.stages.looks_at(block.ids[0]):
+            result = replace(result, outputs={n: a for n, a in result.outputs.items() if not is_of_stages(n)})
         if done == 0 and result.failure is None:
             live.facts.repeat_differs.update(_repeat(prepared, live, block))
         terms = _terms(prepared, live, block, result)
@@ -239,14 +242,21 @@ def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report |
     live.facts.seconds["run"] = live.facts.seconds.get("run", 0.0) + time.perf_counter() - started
 
 
-def blocks_of(cases: Sequence[Case]) -> Iterator[Block]:
-    """Yield the cases stacked, in order, without mixing profiles; a sequence is one block."""
-    for (_, sequence), run in groupby(cases, key=lambda c: (c.profile, c.id.startswith(SEQUENCE))):
+def blocks_of(cases: Sequence[Case], stages: StagesPlan) -> Iterator[Block]:
+    """Yield the cases stacked, in order, without mixing profiles; a sequence is one block.
+
+    Cases in which stages are looked at are not mixed with others, nor more of them stacked than their values allow.
+    """
+    for (_, sequence, _), group in groupby(
+        cases, key=lambda c: (c.profile, c.id.startswith(SEQUENCE), stages.looks_at(c.id))
+    ):
+        run = list(group)
         if sequence:
-            whole = list(stack(list(run), max_bytes=1 << 62))
+            whole = list(stack(run, max_bytes=1 << 62))
             yield from (replace(block, sequence=True) for block in whole)
         else:
-            yield from stack(list(run))
+            for start in range(0, len(run), stages.at_once):
+                yield from stack(run[start : start + stages.at_once])
 
 
 def _repeat(prepared: Prepared, live: Live, block: Block) -> dict[str, float]:

@@ -189,7 +189,7 @@ def _candidate_findings(
         yield from gate.answered_in_part(facts[which.name], Path(which.spec.path).name, name)
         yield from gate.repeats(facts[which.name], scales, name)
         ops = which.contract.metadata.get("random_ops", ()) if which.contract else ()
-        yield from gate.random_ops([str(o) for o in ops], str(which.spec.path), name)
+        yield from gate.random_ops([str(o) for o in ops], which.spec.path or which.given, name)
     yield from precision_findings(side, facts[name], judged, prepared.reference, facts["reference"])
     outputs = prepared.outputs
     yield from gate.unplanned(facts["reference"].outputs, [t.name for t in outputs], name)

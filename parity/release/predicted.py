@@ -133,7 +133,7 @@ def _of_side(prepared: Prepared, side: Side, known: Known) -> tuple[dict[str, An
 
 
 def _asked(side: Side, report: Mapping[str, Any]) -> bool:
-    if getattr(side, "staged", None) is not None:
+    if side.staged is not None:
         return False  # which graph is fed what is known within the stages only
     if side.shipped is not None and side.shipped.kind == "om":
         return True

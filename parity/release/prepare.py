@@ -25,7 +25,7 @@ from parity.release.piped import check_units, levels_of, with_graphs, with_pipel
 from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.replay_asked import Replaying, by_draws, replaying
 from parity.release.sides import Side
-from parity.release.stages_plan import StagesPlan, plan_stages, whole_reference
+from parity.release.stages_plan import StagesPlan, plan_stages, seldom_looked_at, whole_reference
 from parity.release.stages_sides import resolve_side, with_programs
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
 from parity.release.weights import Weighing, weighing
@@ -157,7 +157,7 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
             "the outputs of the policy cannot be told without running it",
             remedy='name them, in order, in parity.toml: [contract.outputs.action] shape = ["batch", 16, 2]',
         )
-    stages = plan_stages(reference, candidates)
+    stages = plan_stages(reference, candidates, cases)
     refuse_unknown(budgeted(config), [*outputs, *stages.values])
     noise = [(f"noise of {c.name}", n) for c in config.candidate for n in c.noise]
     refuse_unknown(noise, [t.name for t in contract.inputs])
@@ -172,7 +172,8 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     reference, candidates, graphs = with_graphs(reference, candidates, adapters)
     check_units(config, levels, graphs)
     named = (config.release.name, config.release.seed, names)
-    plan = make_plan(*named, cases, outputs, kept, batches.takers, levels, graphs, stages.of)
+    plan = make_plan(*named, cases, outputs, kept, batches.takers, levels, graphs, stages.of, stages.looks_at)
+    joined += seldom_looked_at(stages, cases)
     findings += joined + assumed + told + more + made
     return Prepared(
         root,

@@ -19,6 +19,7 @@ from parity.release.staged import Staged
 from parity.runner.base import Failure, RunnerSpec
 from parity.runner.composed import Composition
 from parity.runner.effect import effect_of
+from parity.stages import is_of_stages
 
 RUNNER_OF: Mapping[str, str] = {
     "onnx": "onnxruntime",
@@ -199,7 +200,9 @@ def _contract(artifact: Artifact, spec: RunnerSpec) -> Contract | None:
     try:
         if artifact.kind == "checkpoint" and spec.runner == "torch":
             return actor_contract(artifact, spec.kwargs)  # what runs is what can be rebuilt, not what training declares
-        return in_gear(read_contract(artifact), spec.options)
+        found = in_gear(read_contract(artifact), spec.options)
+        whole = tuple(t for t in found.outputs if not is_of_stages(t.name))  # a trace may hold what stages gave
+        return found if len(whole) == len(found.outputs) else replace(found, outputs=whole)
     except ArtifactError:
         if not _foreign(spec.runner):
             raise

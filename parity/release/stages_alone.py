@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parity.errors import ParityError
-from parity.release.batches import single
 from parity.release.floor_run import Terms, measure_terms
 from parity.runner.base import Failure, RunResult
 from parity.stages import ALONE, CHAINED, Program, StagedSession, Wired
@@ -33,7 +32,7 @@ def look_alone(prepared: Prepared, reference: Live, opened: Sequence[Live]) -> N
     if not prepared.stages.of or not isinstance(reference.session, StagedSession):
         return
     if any(live is reference for live in opened):
-        _reference_alone(reference, reference.session)
+        _reference_alone(prepared, reference, reference.session)
     rows = _Rows(reference)
     for live in opened:
         planned = live.side.name in prepared.stages.of and isinstance(live.session, StagedSession)
@@ -41,11 +40,11 @@ def look_alone(prepared: Prepared, reference: Live, opened: Sequence[Live]) -> N
             _candidate_alone(prepared, live, reference.session.program, rows)
 
 
-def _reference_alone(reference: Live, session: StagedSession) -> None:
+def _reference_alone(prepared: Prepared, reference: Live, session: StagedSession) -> None:
     """Give the reference its outputs of each stage alone, which are those of the chain, with floors of their own."""
     for i, done in enumerate(reference.results):
         n = done.result.completed
-        if not n or not single(done.block.ids[0]):
+        if not n or not prepared.stages.looks_at(done.block.ids[0]):
             continue
         outputs = {name: a[:n] for name, a in done.result.outputs.items()}
         block = replace(done.block, ids=done.block.ids[:n], inputs={k: a[:n] for k, a in done.block.inputs.items()})
@@ -112,7 +111,7 @@ def _candidate_alone(prepared: Prepared, live: Live, reference: Program, rows: _
     adapter = prepared.adapters.get(live.side.name)
     for i, done in enumerate(live.results):
         cases = done.block.ids[: done.result.completed]
-        trusted = rows.of(cases) if cases and single(cases[0]) else None
+        trusted = rows.of(cases) if cases and prepared.stages.looks_at(cases[0]) else None
         if trusted is None:
             continue
         inputs = {name: a[: len(cases)] for name, a in done.block.inputs.items()}

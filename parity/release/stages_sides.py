@@ -97,7 +97,10 @@ def _wired(side: Side, reference: Side | None, sides: Sequence[Side]) -> tuple[S
     if trusted is not None and trusted.program is not None:
         specs, said = _called_alike(specs, trusted.program)
     asked = side.staged.asked or (trusted.asked if trusted is not None else None)
-    program = wire(side.name, specs, _loop(asked, side.staged.names))
+    loop = _loop(asked, side.staged.names)
+    if loop is not None and side.staged.asked is not None:
+        loop = _called_so(loop, side.staged, specs)
+    program = wire(side.name, specs, loop)
     contract = _contract(side, program)
     said += wired_so(side.given, program, inherited=side.staged.asked is None and asked is not None)
     if trusted is not None and trusted.program is not None:
@@ -133,6 +136,19 @@ def _loop(table: LoopTable | None, names: Sequence[str]) -> Loop | None:
         None if table.times is None else tuple(table.times),
         dict(table.start),
         dict(table.result),
+    )
+
+
+def _called_so(loop: Loop, staged: Staged, specs: Sequence[StageSpec]) -> Loop:
+    """Return a candidate's own loop with the names that its tensors were given after those of the reference."""
+    said = {n: t.rename for n, t in zip(staged.names, staged.tables, strict=True)}
+    new = {t: v for s in specs if s.name in loop.stages for t, v in s.rename.items() if t not in said[s.name]}
+    return replace(
+        loop,
+        state={new.get(a, a): new.get(b, b) for a, b in loop.state.items()},
+        time=None if loop.time is None else new.get(loop.time, loop.time),
+        start={new.get(a, a): b for a, b in loop.start.items()},
+        result={new.get(a, a): b for a, b in loop.result.items()},
     )
 
 

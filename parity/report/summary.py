@@ -25,6 +25,7 @@ from parity.report.view import (
     ratio_of,
     worst_first,
 )
+from parity.stages import called
 
 MAX_BYTES = 60_000  # GitHub takes 65,536 characters; bytes are the stricter count, and a bot may add a line
 _ROWS = 50
@@ -116,7 +117,7 @@ def _candidates(report: Entry) -> str:
                 markdown(g.runner),
                 markdown(g.precision),
                 f"{_MARK.get(g.verdict, '')} {markdown(g.verdict)}",
-                markdown_code(w.get("output")) if w else ABSENT,
+                markdown_code(called(str(w.get("output")), w.get("stage"))) if w else ABSENT,
                 f"{limit} ({ratio})" if ratio else limit,
             ]
         )

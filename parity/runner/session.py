@@ -49,6 +49,7 @@ class WorkerSession:
         self.info = info
         self._spec, self._process, self._folder = spec, process, folder
         self._ids = itertools.count()
+        self._written: dict[str, tuple[Array, dict[str, Any]]] = {}  # what lies in the folder for the next run
         self._dead: Failure | None = None
         self._failed = False
 
@@ -102,14 +103,19 @@ class WorkerSession:
 
     def _request(self, block: Block, variant: Variant, repeat: bool) -> dict[str, Any]:
         number = next(self._ids)
-        files = {}
+        files: dict[str, dict[str, Any]] = {}
         for k, (name, array) in enumerate(block.inputs.items()):
+            held = self._written.get(name)
+            if held is not None and held[0] is array and not array.flags.writeable:
+                files[name] = held[1]  # a step of a loop is fed the same cache as the one before
+                continue
             try:
                 files[name] = _write(self._folder, f"{number}-in-{k}.npy", array)
             except OSError as e:
                 raise OutputError(
                     f"{self._folder}: inputs cannot be written: {e.strerror or e}", remedy="free some disk space"
                 ) from None
+        self._written = {n: (a, files[n]) for n, a in block.inputs.items() if not a.flags.writeable}
         request = {"op": "run", "id": number, "folder": str(self._folder), "variant": variant, "n": len(block)}
         return request | {"inputs": files, "repeat": repeat, "sequence": block.sequence}
 
@@ -151,8 +157,10 @@ class WorkerSession:
                 outputs[name] = parts[0][1]
             elif parts:
                 outputs[name] = [row for _, part in parts for row in part]
+        kept = {described["file"] for _, described in self._written.values()}
         for file in self._folder.glob("*.npy"):
-            file.unlink(missing_ok=True)
+            if file.name not in kept:
+                file.unlink(missing_ok=True)
         short = [len(o) for o in outputs.values() if len(o) < completed]
         return outputs, min([completed, *short])
 

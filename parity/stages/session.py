@@ -174,7 +174,7 @@ class _Walk:
     def _run(self, stage: Wired, step: int | None = None) -> None:
         """Run one stage on the values so far and put what it gives among them."""
         n = self.count
-        values = {name: array[:n] for name, array in self.pool.items()}
+        values = {name: array if len(array) == n else array[:n] for name, array in self.pool.items()}
         try:
             result = self.session.alone(
                 stage, values, self.block.ids[:n], self.variant, repeat=self.repeat, sequence=self.block.sequence

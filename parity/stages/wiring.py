@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from parity.contract.adapter_table import nearest
-from parity.contract.matching import dims_agree, fits
+from parity.contract.matching import dims_agree, fits, kind_of
 from parity.errors import ArtifactError, UsageError
 from parity.stages.model import Loop, Program, StageSpec, Wire, Wired
 from parity.stages.names import is_of_stages
@@ -100,10 +100,24 @@ def _check_loop(side: str, stages: Sequence[Wired], loop: Loop) -> None:
                 expected=", ".join(dict.fromkeys(known)),
                 remedy="name what the graph calls it, or rename it in its stage",
             )
+    _check_times(side, inside, loop)
     given_anywhere = [v for s in stages for v in s.values]
     for state in loop.state:
         if state in given_anywhere:
             raise UsageError(f"{side}: loop.state: {state!r} is given by a stage, too: rename one of them")
+
+
+def _check_times(side: str, inside: Sequence[Wired], loop: Loop) -> None:
+    """Refuse a time that is no whole number where the graph takes integers."""
+    told = next((w.spec for s in inside for w in s.takes if w.value == loop.time), None)
+    if told is None or told.dtype is None or kind_of(told.dtype) != "int":
+        return
+    broken = next((loop.at(k) for k in range(1, loop.steps + 1) if not float(loop.at(k)).is_integer()), None)
+    if broken is not None:
+        raise UsageError(
+            f"{side}: loop.time: {told.name!r} is {told.dtype}, and one of the times is {broken:g}",
+            remedy="say what the graph is told at each step: times = [0, 250, 500, 750]",
+        )
 
 
 def _made(stages: Sequence[Wired], loop: Loop | None) -> Iterator[tuple[Wired, Wire, str]]:

@@ -276,3 +276,79 @@ def test_the_worst_cases_are_looked_at_in_stages_too(folder: Path) -> None:
     worst = [r for r in found["comparisons"] if r["profile"] == "worst"]
     assert {r["stage"] for r in worst} == {None, "prefix", "expert"}
     assert {r["verdict"] for r in worst} == {"PASS"}
+
+
+def test_large_values_are_looked_at_in_some_cases_and_that_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parity.release.stages_plan.KEPT", 1)
+    monkeypatch.setattr("parity.release.stages_plan.IN_BLOCK", 1)
+    found = judged(folder, {n: CANDIDATES[n] for n in ("good", "inverted")}, cases={"nominal": 6, "edge": True})
+    said = with_code(found, "STAGE014")[0]
+    looked = {r["case"] for r in found["comparisons"] if r["stage"]}
+    assert looked == set(said["evidence"]["cases"])
+    assert len(looked) == 4
+    assert {c.split("-")[0] for c in looked} == {"nominal", "edge"}
+    whole = {r["case"] for r in rows(found, "good", output="action")}
+    assert len(whole) > 40
+    assert said["title"].startswith(f"Stages are looked at in 4 of {len(whole)} cases")
+    assert of(found, "good") == ("PASS", [])
+    assert "The error enters at stage 'expert'" in found["cause"]
+
+
+def test_a_candidates_own_loop_may_use_its_own_names(folder: Path) -> None:
+    import onnx
+
+    model = onnx.load(str(folder / "expert32.onnx"))
+    for node in model.graph.node:
+        node.output[:] = ["velocity" if n == "v_t" else n for n in node.output]
+    model.graph.output[0].name = "velocity"
+    onnx.save(model, str(folder / "velocity.onnx"))
+    own = {**LOOP, "state": {"x_t": "velocity"}}
+    found = judged(folder, {"own": {"stages": stages("prefix32.onnx", "velocity.onnx"), "loop": own}})
+    assert of(found, "own") == ("PASS", [])
+    assert "'velocity' is taken to be the reference's 'v_t', by" in with_code(found, "STAGE002")[0]["title"]
+
+
+def test_a_recording_of_a_reference_in_stages_is_a_recording_of_the_policy(folder: Path, tmp_path: Path) -> None:
+    from parity.cli import main
+    from staged_policy import toml
+
+    path = toml(folder, "", name="record.toml")
+    assert main(["run", str(path), "--out", str(tmp_path / "out"), "--record", str(folder / "golden.h5")]) == 0
+    candidates = {"whole": {"path": "whole.onnx"}, "good": {**CANDIDATES["good"], "loop": LOOP}}
+    found = judged(folder, candidates, reference={"path": "golden.h5"}, cases=None)
+    assert {r["output"] for r in found["comparisons"]} == {"action"}
+    assert [of(found, n)[0] for n in ("whole", "good")] == ["PASS", "PASS"]
+
+
+def test_a_graph_with_noise_of_its_own_in_a_stage_is_not_judged(folder: Path) -> None:
+    import onnx
+    from onnx import helper
+
+    model = onnx.load(str(folder / "expert32.onnx"))
+    for node in model.graph.node:
+        node.input[:] = ["drawn" if n == "x_t" else n for n in node.input]
+    model.graph.node.insert(0, helper.make_node("RandomNormalLike", ["x_t"], ["drawn"]))
+    onnx.save(model, str(folder / "drawing.onnx"))
+    found = judged(folder, {"drawing": {"stages": stages("prefix32.onnx", "drawing.onnx")}})
+    assert of(found, "drawing")[0] in ("NOT_JUDGED", "FAIL")
+    assert "GATE005" in {f["code"] for f in found["findings"]}
+
+
+def test_batches_go_through_stages_whose_batch_is_free(folder: Path) -> None:
+    import onnx
+
+    def freed(name: str) -> str:
+        model = onnx.load(str(folder / f"{name}32.onnx"))
+        for tensor in (*model.graph.input, *model.graph.output):
+            tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+        onnx.save(model, str(folder / f"{name}_free.onnx"))
+        return f"{name}_free.onnx"
+
+    free = stages(freed("prefix"), freed("expert"))
+    found = judged(folder, {"free": {"stages": free}, "half": {"stages": stages("prefix_free.onnx", "expert32.onnx")}})
+    assert [of(found, n)[0] for n in ("free", "half")] == ["PASS", "PASS"]
+    batched = [r for r in found["comparisons"] if "-b" in r["case"]]
+    assert {(r["candidate"], r["output"], r["stage"]) for r in batched} == {("free", "action", None)}
+    assert batched[0]["shape"] == [4, 5, 3]

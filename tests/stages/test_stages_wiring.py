@@ -88,3 +88,10 @@ def test_an_input_that_is_the_policys_own_is_said_to_be() -> None:
     assert [t.name for t in joined(stages).inputs] == ["obs", "goal"]
     with pytest.raises(ParityError, match="goal"):
         joined([stages[0], replace(stages[1], rename={})])
+
+
+def test_a_time_that_is_no_whole_number_for_a_graph_that_takes_integers() -> None:
+    expert = stage("expert", ["kv", "x_t", spec("t", ("batch",), "int64")], ["v_t"])
+    with pytest.raises(UsageError, match=r"'t' is int64, and one of the times is 0.75"):
+        joined([PREFIX, expert], LOOP)
+    assert joined([PREFIX, expert], replace(LOOP, times=(0, 250, 500, 750))).loop is not None
