@@ -21,7 +21,7 @@ def read_om_weights(path: str | Path) -> dict[str, Weight]:
 def om_weights(model: OmModel) -> dict[str, Weight]:
     """Return the constants of an opened OM file. See `read_om_weights`."""
     return {
-        name: Weight(name, c.shape, c.dtype, c.read, statistics=is_statistics(c.origin_name or name))
+        name: Weight(name, c.shape, c.dtype, c.read, statistics=is_statistics(c.origin_name or name), compiled=True)
         for name, c in model.constants.items()
         if c.dtype not in ("str", "undefined")
     }

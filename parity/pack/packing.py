@@ -21,10 +21,12 @@ from parity.pack.layout import Layout, lay_out
 from parity.pack.manifest import NAME, Entry, encode
 from parity.pack.toml_file import dump
 from parity.pack.verify import verify
+from parity.release.beside import BEHIND
 from parity.release.config import Config, load_config
 from parity.release.prepare import prepare
 from parity.release.rejudge import rejudge
-from parity.release.sides import Side, resolve
+from parity.release.sides import Side
+from parity.release.stages_sides import resolve_side
 from parity.report.json_file import read_json
 from parity.verdict import Verdict
 
@@ -154,7 +156,7 @@ def _relative(value: Any, folder: Path) -> Any:
 
 def _sides(config: Config, root: Path) -> list[Side]:
     tables = [("reference", config.reference), *((c.name, c) for c in config.candidate)]
-    return [resolve(table, name, root, {}, strict=True) for name, table in tables]
+    return [resolve_side(table, name, root, {}, strict=True) for name, table in tables]
 
 
 def _held(before: list[Side], after: list[Side]) -> None:
@@ -198,6 +200,9 @@ def _unfit(report: Mapping[str, Any], sides: list[Side], config: Config) -> str 
             return f"the bytes of {side.name} cannot be told"
         if judged.get(side.name) != side.sha256:
             return f"it was judged on other bytes of {side.name}"
+        behind = side.behind
+        if behind is not None and judged.get(f"{side.name}{BEHIND}") != behind.sha256:
+            return f"it was judged on another artifact behind {side.name}"
     return None
 
 

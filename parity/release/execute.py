@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from parity.errors import ArtifactError, ParityError
+from parity.release.compiled import look as look_at_compiled
 from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
 from parity.release.normalization import look
@@ -24,14 +25,19 @@ from parity.release.prepare import Prepared
 from parity.release.recordings import link_recording
 from parity.release.settle import settle
 from parity.release.sides import Side
+from parity.release.staged import open_stages
+from parity.release.stages_alone import look_alone
 from parity.release.state import SEQUENCE
 from parity.release.weights import weigh
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
 from parity.runner.composed import ComposedSession
+from parity.runner.origin import repeated_of
 from parity.runner.process import stop_under
+from parity.runner.recorded import recorded_environment
+from parity.stages import is_of_stages
 from parity.tensor import Array, Block, Case, stack
-from parity.trace import TraceWriter
+from parity.trace import Trace, TraceWriter
 
 AT_ONCE = 8  # candidates that are loaded together
 Report = Callable[[str, int, int], None]  # side, cases done, cases in all
@@ -87,7 +93,9 @@ def execute(
                     _run_group(prepared, opened, pool, report)
                     if prepared.worst_evaluations:
                         _search(prepared, lives)
+                    look_alone(prepared, lives[0], opened)
                 _weigh_all(prepared, opened)
+                _look_into(prepared, opened)
             _survey(prepared, lives[0].facts)
         except KeyboardInterrupt:
             _interrupted(sides, lives, folder)
@@ -145,14 +153,17 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
         facts.failure = side.problem
         return Live(side, None, facts)
     if link_recording(prepared, side, folder / f"{side.name}.h5"):
-        facts.environment = {"recorded": True}
+        with Trace.open(side.spec.path) as trace:
+            facts.environment = recorded_environment(trace)
+            facts.repeat_differs.update(repeated_of(trace.meta))
         facts.completed = len(prepared.cases)
         return Live(side, None, facts)
     try:
-        spec = prepared.spec_of(side)
         work = folder / f"work-{side.name}"
         work.mkdir(parents=True, exist_ok=True)
-        session = exits.enter_context(runner_for(spec).open(spec, work))
+        spec = prepared.spec_of(side)
+        opening = open_stages(side, work) if side.staged is not None else runner_for(spec).open(spec, work)
+        session = exits.enter_context(opening)
         if side.pipeline is not None and side.pipeline.composition is not None:
             session = ComposedSession(session, side.pipeline.composition)
         facts.learn(session.info)
@@ -186,6 +197,16 @@ def _weigh_all(prepared: Prepared, lives: Sequence[Live]) -> None:
             started = time.perf_counter()
             live.facts.weights = weigh(live.side, prepared.weighing.checkpoints)
             live.facts.seconds["weights"] = time.perf_counter() - started
+
+
+def _look_into(prepared: Prepared, lives: Sequence[Live]) -> None:
+    """Note what can be told of each candidate's OM without running it."""
+    for live in lives:
+        if live.side is not prepared.reference:
+            started = time.perf_counter()
+            live.facts.compiled = look_at_compiled(prepared, live.side)
+            if live.facts.compiled is not None:
+                live.facts.seconds["compiled"] = time.perf_counter() - started
 
 
 def _survey(prepared: Prepared, facts: Facts) -> None:
@@ -270,10 +291,12 @@ def _assemble(prepared: Prepared, reference: Live) -> None:
     for batch, rows in prepared.assembled.items():
         if not all(r in outputs for r in rows):
             continue
-        joined = {n: np.concatenate([outputs[r][n] for r in rows])[None] for n in outputs[rows[0]]}
+        names = [n for n in outputs[rows[0]] if not is_of_stages(n)]
+        joined = {n: np.concatenate([outputs[r][n] for r in rows])[None] for n in names}
         floors = {
             o: {t: np.concatenate([terms[r][o][t] for r in rows])[None] for t in terms[rows[0]][o]}
             for o in terms[rows[0]]
+            if o in names
             if all(o in terms[r] and set(terms[r][o]) == set(terms[rows[0]][o]) for r in rows)
         }
         block = next(stack([by_id[batch]]))

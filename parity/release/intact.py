@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parity.errors import ArtifactError
-from parity.release.batches import is_batch
+from parity.release.batches import is_batch, single
 from parity.release.physical import in_graph_numbers
 from parity.runner.composed import GRAPH
+from parity.stages import is_of_stages
 
 CLOSE = 1e-6  # relative; the same number worked out in two ways
 
@@ -47,8 +48,9 @@ def _check_complete(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
         for candidate in report["candidates"]
         for case in report["cases"]
         for output in report["outputs"]
-        if output in compared[candidate["name"]] or not output.startswith(GRAPH)
+        if output in compared[candidate["name"]] or not (output.startswith(GRAPH) or is_of_stages(output))
         if (candidate["name"], case["id"], output) not in given and not is_batch(case["id"])
+        if single(case["id"]) or not is_of_stages(output)
     ]
     if missing:
         _refuse(f"{len(missing)} of its comparisons are gone, such as {missing[0]}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from parity.cases import fingerprint
 from parity.errors import UsageError
+from parity.release.batches import single
 from parity.tensor import Case
 
 SCHEMA = 1
@@ -85,11 +86,13 @@ def make_plan(
     takers: Mapping[str, Collection[str]] | None = None,
     levels: Mapping[str, str] | None = None,
     graphs: Mapping[str, Sequence[str]] | None = None,
+    stages: Mapping[str, Sequence[tuple[str, str]]] | None = None,
 ) -> Plan:
     """Return the plan of judging ``outputs`` of every candidate in every case, and in ``worst`` cases to be found.
 
     ``takers`` names, by id, the candidates of a case that is not for all; ``levels`` gives the level at which a
-    candidate is judged, where that is not ``graph``; ``graphs`` the outputs of its graph that are judged besides.
+    candidate is judged, where that is not ``graph``; ``graphs`` the outputs of its graph that are judged besides;
+    ``stages`` stage and name of each output of its stages that is, in single cases.
 
     Raises:
         UsageError: two cases, or two outputs, would be told by the same id.
@@ -110,6 +113,13 @@ def make_plan(
         for case in planned
         for output in shown
         if name in (takers or {}).get(case.id, (name,))
+    ]
+    entries += [
+        Entry(f"{name}/graph/{stage}/{case.id}/{output}", name, "graph", stage, case.profile, case.id, output)
+        for name, shown in (stages or {}).items()
+        for case in planned
+        for stage, output in shown
+        if single(case.id)
     ]
     _refuse_doubles([e.id for e in entries])
     _refuse_doubles([c.id for c in planned])

@@ -15,7 +15,9 @@ VERIFIED = ("onnxruntime", "torch")  # runners that compute in the class their g
 
 def found_class(side: Side, facts: Facts) -> str | None:
     """Return the lowest class seen, by the reader in the graph or by the runner at run time; None if neither knows."""
-    seen = [p for p in (side.contract.precision if side.contract else None, facts.precision) if p is not None]
+    behind = side.behind.contract if side.behind is not None else None
+    said = [c.precision for c in (side.contract, behind) if c is not None]
+    seen = [p for p in (*said, facts.precision) if p is not None]
     known = [p for p in seen if p in CLASSES]
     return max(known, key=CLASSES.index) if known else (seen[0] if seen else None)
 
@@ -32,6 +34,11 @@ def judged_class(side: Side, reference: Side, reference_facts: Facts) -> str:
     if declared not in CLASSES:
         raise UsageError(f"{side.name}: precision {declared!r} is no precision class", expected=", ".join(CLASSES))
     return declared
+
+
+def verified(side: Side) -> bool:
+    """Whether ``side``, or every stage of it, computes in the class that its graph says."""
+    return all(s.spec.runner in VERIFIED for s in (side.staged.sides if side.staged is not None else (side,)))
 
 
 def precision_findings(
@@ -56,7 +63,7 @@ def precision_findings(
             candidate=side.name,
         )
     elif found is not None and coarser(judged, found) and side.declared is not None:
-        if side.spec.runner in VERIFIED:
+        if verified(side):
             yield Finding(
                 "PREC002",
                 "error",
