@@ -198,6 +198,9 @@ def test_output_names_are_those_of_the_source_model_where_unique(log: Path, tmp_
     twice = [{**OBS, "name": n} for n in ("A:0:action", "B:0:action")]
     with opened("om", om_file(tmp_path, source, outputs=twice), tmp_path) as session:
         assert [t.name for t in session.info.outputs] == ["A:0:action", "B:0:action"]
+    mixed = [*twice, {**OBS, "name": "C:0:value"}]
+    with opened("om", om_file(tmp_path, source, outputs=mixed), tmp_path) as session:
+        assert [t.name for t in session.info.outputs] == ["A:0:action", "B:0:action", "value"]
 
 
 def test_gears(log: Path, tmp_path: Path) -> None:
