@@ -51,7 +51,13 @@ def _about_nodes(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _about_ports(metadata: Mapping[str, Any]) -> Iterator[str]:
-    yield "formats: " + ", ".join(f"{name} {form}" for name, form in metadata["formats"].items())
+    device = metadata["device"]
+    yield "formats: " + ", ".join(
+        f"{port['name']} {port['format']}" for port in (*device["inputs"], *device["outputs"])
+    )
+    for port in (*device["inputs"], *device["outputs"]):
+        if port["device_name"] != port["name"]:
+            yield f"{port['name']} is called {port['device_name']} on the device"
     for name, before in metadata["aipp"].items():
         said = ", ".join(f"{key} {value}" for key, value in before.items())
         yield f"AIPP prepares {name} on the device ({said})"

@@ -78,14 +78,17 @@ def inputs_of(model: OmModel) -> tuple[TensorSpec, ...]:
 
 def outputs_of(model: OmModel) -> tuple[TensorSpec, ...]:
     """Return the outputs by their names in the source model; where two are called alike there, by the file's own."""
-    names = Counter(t.source_name for t in model.outputs)
     shapes = output_shapes(model.output_shapes)
     found = []
-    for i, tensor in enumerate(model.outputs):
-        name = tensor.source_name if names[tensor.source_name] == 1 else tensor.name
+    for i, (name, tensor) in enumerate(_named_outputs(model)):
         shape = _output_shape(tensor, shapes.get(i, {}), model.gears)
         found.append(TensorSpec(name, shape, _dtype(tensor)))
     return output_roles(found)
+
+
+def _named_outputs(model: OmModel) -> list[tuple[str, OmTensor]]:
+    names = Counter(t.source_name for t in model.outputs)
+    return [(t.source_name if names[t.source_name] == 1 else t.name, t) for t in model.outputs]
 
 
 def _dtype(tensor: OmTensor) -> str | None:
@@ -123,7 +126,7 @@ def _output_shape(tensor: OmTensor, by_gear: Mapping[int, tuple[int, ...]], gear
 
 def _compiled(model: OmModel) -> dict[str, Any]:
     """Return what compiled it, for which chip, and in which way it takes its tensors."""
-    ports = (*model.inputs, *model.outputs)
+    outputs = _named_outputs(model)
     return {
         "name": model.name,
         "soc": model.soc,
@@ -134,13 +137,19 @@ def _compiled(model: OmModel) -> dict[str, Any]:
         if model.gears is None
         else {"kind": model.gears.kind, "values": list(map(list, model.gears.values))},
         "gear_order": list(model.name_order),
-        "formats": {t.source_name: t.format for t in ports},
-        "bytes": {t.source_name: t.bytes for t in ports},
-        "ranges": {t.source_name: [list(r) for r in t.ranges] for t in ports if t.ranges},
+        "device": {
+            "inputs": [_port(t.name, t) for t in model.inputs],
+            "outputs": [_port(name, t) for name, t in outputs],
+        },
         "aipp": {t.name: dict(t.source) for t in model.inputs if t.aipp},
-        "device_names": {t.source_name: t.name for t in model.outputs if t.name != t.source_name},
         "sizes": dict(model.sizes),
     }
+
+
+def _port(name: str, tensor: OmTensor) -> dict[str, Any]:
+    """Return how the device takes or gives a tensor: its own name, format, bytes, shape and the sizes it may have."""
+    found: dict[str, Any] = {"name": name, "device_name": tensor.name, "format": tensor.format, "bytes": tensor.bytes}
+    return {**found, "shape": list(tensor.shape), "ranges": [list(r) for r in tensor.ranges]}
 
 
 def cann_version(toolkit: Mapping[str, str]) -> str | None:

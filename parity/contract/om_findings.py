@@ -11,12 +11,12 @@ from parity.contract.om_graph import node_dtypes, node_modes, precision, random_
 from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.om.enums import NUMPY
-from parity.om.layouts import KNOWN
+from parity.om.layouts import KNOWN, primary
 from parity.om.model import OmConstant, OmModel
 from parity.om.reading import atc_options
 from parity.tensor import Array
 
-MAX_CHECKED = 64 << 20  # bytes of constants that are looked through; the smallest first, where NaN shows as well
+MAX_CHECKED = 32 << 20  # bytes of constants that are looked through; the smallest first, where NaN shows as well
 _BITS = {"float16": ("<u2", 0x7C00), "float32": ("<u4", 0x7F800000), "float64": ("<u8", 0x7FF << 52)}
 _BITS["bfloat16"] = ("<u2", 0x7F80)
 
@@ -232,6 +232,6 @@ def _constants(model: OmModel, checked: Checked) -> Iterator[Finding]:
 
 
 def _why_not(constant: OmConstant) -> str | None:
-    if constant.format not in KNOWN:
+    if primary(constant.format)[0] not in KNOWN:
         return f"its layout {constant.format or 'without a name'} is not known"
     return None if constant.dtype in NUMPY or constant.dtype == "str" else f"it is of type {constant.dtype}"

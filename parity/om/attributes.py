@@ -12,18 +12,33 @@ digits, least significant first and each plus one, of an index to base 127 into 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from parity.errors import ArtifactError
-from parity.om.wire import BYTES, FIXED32, REMEDY, VARINT, WireError, fields, floats, signed, text, varints
+from parity.om.wire import (
+    BYTES,
+    FIXED32,
+    REMEDY,
+    VARINT,
+    DefinitionError,
+    WireError,
+    fields,
+    floats,
+    signed,
+    text,
+    varints,
+)
 
 LIST, TEXT, INT, FLOAT, BOOL, RAW, NAMED, DESCRIPTOR, TENSOR, INT_LISTS, TYPE, FLOAT_LISTS = (
     *(1, 2, 3, 4, 5, 7, 10, 11, 12, 14, 15, 16),
 )
 BASE = 127
+SLACK = 32 << 20  # bytes that any graph may take
+MAX_LIST = 4 << 20  # bytes of a list that is decoded; 80 MB of objects at worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +53,7 @@ class Interned:
         """Return the attribute's name, and whether its integers stand for texts.
 
         Raises:
-            ArtifactError: the key stands for a name that the model does not list.
+            DefinitionError: the key stands for a name that the model does not list.
         """
         if not key.startswith(b"\0"):
             return key.decode("utf-8", "backslashreplace"), False
@@ -46,7 +61,7 @@ class Interned:
         for digit in reversed(key[1:][:8]):
             index = index * BASE + digit - 1
         if len(key) > 9 or not 0 <= index < min(len(self.names), len(self.as_text)):
-            raise ArtifactError(
+            raise DefinitionError(
                 f"an attribute is called by the number {index} of {len(self.names)} names", remedy=REMEDY
             )
         return self.names[index], self.as_text[index]
@@ -55,11 +70,34 @@ class Interned:
         """Return the text that an integer stands for.
 
         Raises:
-            ArtifactError: the model does not list it.
+            DefinitionError: the model does not list it.
         """
         if not 0 <= index < len(self.texts):
-            raise ArtifactError(f"an attribute's text is number {index} of {len(self.texts)} texts", remedy=REMEDY)
+            raise DefinitionError(f"an attribute's text is number {index} of {len(self.texts)} texts", remedy=REMEDY)
         return self.texts[index]
+
+
+class Budget:
+    """The memory that a file's graph may take: a hostile one of empty messages must not fill the machine's."""
+
+    __slots__ = ("_left", "_whole")
+
+    def __init__(self, file_bytes: int) -> None:
+        self._whole = self._left = 3 * file_bytes + SLACK
+
+    def spend(self, cost: int) -> None:
+        """Take ``cost`` bytes, about what an object weighs.
+
+        Raises:
+            DefinitionError: nothing is left.
+        """
+        self._left -= cost
+        if self._left < 0:
+            raise DefinitionError(
+                f"the graph would take more than {self._whole} bytes of memory",
+                expected="a graph as compilers write it",
+                remedy=REMEDY,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +106,10 @@ class Definition:
 
     path: Path
     data: memoryview
+    budget: Budget
     interned: Interned = field(default_factory=Interned)
 
-    def failed(self, error: ArtifactError) -> ArtifactError:
+    def failed(self, error: DefinitionError) -> ArtifactError:
         """Return an error of the definition's bytes as one about the file."""
         return ArtifactError(f"{self.path}: {error.message}", expected=error.expected, remedy=error.remedy)
 
@@ -84,6 +123,29 @@ class TensorDef:
     inline: tuple[int, int]
 
 
+class Spans:
+    """Places (start, stop) of entries, in little memory: a graph has a hundred thousand of them."""
+
+    __slots__ = ("_flat",)
+
+    def __init__(self, places: Iterable[tuple[int, int]] = ()) -> None:
+        self._flat = array("Q")
+        for start, stop in places:
+            self.append(start, stop)
+
+    def append(self, start: int, stop: int) -> None:
+        """Add one."""
+        self._flat.append(start)
+        self._flat.append(stop)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        places = iter(self._flat)
+        return zip(places, places, strict=True)
+
+    def __len__(self) -> int:
+        return len(self._flat) // 2
+
+
 class Attributes(Mapping[str, Any]):
     """Attributes by name. A value is int, float, bool, str, bytes, a list of these, `TensorDef` or `Attributes`.
 
@@ -93,15 +155,15 @@ class Attributes(Mapping[str, Any]):
 
     __slots__ = ("_definition", "_index", "_spans")
 
-    def __init__(self, definition: Definition, spans: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, definition: Definition, spans: Spans) -> None:
         self._definition, self._spans = definition, spans
-        self._index: dict[str, tuple[int, int, bool]] | None = None
+        self._index: dict[str, tuple[int, int, bool]] | None = None  # kept for whoever asks for all of them
 
     def _entries(self) -> dict[str, tuple[int, int, bool]]:
         if self._index is None:
             try:
                 self._index = dict(self._named())
-            except ArtifactError as e:
+            except DefinitionError as e:
                 raise self._definition.failed(e) from None
         return self._index
 
@@ -117,15 +179,23 @@ class Attributes(Mapping[str, Any]):
             name, as_text = interned.name(key)
             yield name, (start, stop, as_text)
 
-    def __getitem__(self, name: str) -> Any:
-        start, stop, as_text = self._entries()[name]
+    def picked(self, *names: str) -> dict[str, Any]:
+        """Return those that are called so, found in one pass; nothing is kept."""
         try:
-            return _value(self._definition, start, stop, as_text)
-        except ArtifactError as e:
+            return {name: _value(self._definition, *place) for name, place in self._named() if name in names}
+        except DefinitionError as e:
+            raise self._definition.failed(e) from None
+
+    def __getitem__(self, name: str) -> Any:
+        if self._index is None:
+            return self.picked(name)[name]
+        try:
+            return _value(self._definition, *self._index[name])
+        except DefinitionError as e:
             raise self._definition.failed(e) from None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries()
+        return isinstance(name, str) and name in (self._index if self._index is not None else self.picked(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries())
@@ -138,52 +208,66 @@ class Attributes(Mapping[str, Any]):
 
     def text(self, name: str) -> str | None:
         """Return a text; None where it is not there or no text."""
-        found = self.get(name)
-        return found if isinstance(found, str) else None
+        return as_text(self.get(name))
 
     def integer(self, name: str) -> int | None:
         """Return an int; None where it is not there or none."""
-        found = self.get(name)
-        return found if isinstance(found, int) and not isinstance(found, bool) else None
+        return as_integer(self.get(name))
 
     def integers(self, name: str) -> tuple[int, ...] | None:
         """Return a list of ints; None where it is not there or holds something else."""
-        found = self.get(name)
-        if not isinstance(found, list) or not all(isinstance(v, int) for v in found):
-            return None
-        return tuple(found)
+        return as_integers(self.get(name))
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of texts; empty where it is not there or holds something else."""
-        found = self.get(name)
-        return tuple(found) if isinstance(found, list) and all(isinstance(v, str) for v in found) else ()
+        return as_texts(self.get(name))
 
 
-def _value(definition: Definition, at: int, end: int, as_text: bool) -> Any:
+def as_text(found: Any) -> str | None:
+    """Return a text; None for anything else."""
+    return found if isinstance(found, str) else None
+
+
+def as_integer(found: Any) -> int | None:
+    """Return an int; None for anything else."""
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def as_integers(found: Any) -> tuple[int, ...] | None:
+    """Return a list of ints; None for anything else."""
+    return tuple(found) if isinstance(found, list) and all(isinstance(v, int) for v in found) else None
+
+
+def as_texts(found: Any) -> tuple[str, ...]:
+    """Return a list of texts; empty for anything else."""
+    return tuple(found) if isinstance(found, list) and all(isinstance(v, str) for v in found) else ()
+
+
+def _value(definition: Definition, at: int, end: int, textual: bool) -> Any:
     data = definition.data
     value: Any = None
     for number, wire, start, stop in fields(data, at, end):
         if number in (INT, TYPE, BOOL) and wire == VARINT:
-            value = _number(definition.interned, number, start, as_text)
+            value = _number(definition.interned, number, start, textual)
         elif number == FLOAT and wire == FIXED32:
             value = struct.unpack_from("<f", data, start)[0]
         elif wire == BYTES:
-            value = _content(definition, number, start, stop, as_text)
+            value = _content(definition, number, start, stop, textual)
     return value
 
 
-def _number(interned: Interned, number: int, value: int, as_text: bool) -> int | str:
+def _number(interned: Interned, number: int, value: int, textual: bool) -> int | str:
     if number == BOOL:
         return bool(value)
-    return interned.text(signed(value)) if as_text and number == INT else signed(value)
+    return interned.text(signed(value)) if textual and number == INT else signed(value)
 
 
-def _content(definition: Definition, number: int, start: int, stop: int, as_text: bool) -> Any:
+def _content(definition: Definition, number: int, start: int, stop: int, textual: bool) -> Any:
     data = definition.data
     if number == TEXT:
         return text(data, start, stop)
     if number == LIST:
-        return _list(definition, start, stop, as_text)
+        return _list(definition, start, stop, textual)
     if number == RAW:
         return bytes(data[start:stop])
     if number == TENSOR:
@@ -206,15 +290,17 @@ def _numbers(data: memoryview, at: int, end: int) -> list[int]:
     ]
 
 
-def _list(definition: Definition, at: int, end: int, as_text: bool) -> list[Any]:
+def _list(definition: Definition, at: int, end: int, textual: bool) -> list[Any]:
     """Return a ListValue: s 2, i 3, f 4, b 5, bt 7, td 8, t 9, g 10, na 11, dt 12; val_type 20 is not needed."""
     data, found = definition.data, []
+    if end - at > MAX_LIST:
+        raise WireError(at, f"a list of {end - at} bytes")
     for number, wire, start, stop in fields(data, at, end):
         if number in (3, 5, 12) and wire in (VARINT, BYTES):
             values: list[Any] = list(varints(data, wire, start, stop))
             if number == 5:
                 values = [bool(v) for v in values]
-            elif number == 3 and as_text:
+            elif number == 3 and textual:
                 values = [definition.interned.text(v) for v in values]
             found.extend(values)
         elif number == 4 and wire != VARINT:
@@ -253,4 +339,4 @@ def tensor(definition: Definition, at: int, end: int) -> TensorDef:
 def named_attributes(definition: Definition, at: int, end: int) -> Attributes:
     """Return NamedAttrs: name 1, attributes 2."""
     found = fields(definition.data, at, end)
-    return Attributes(definition, [(a, b) for n, w, a, b in found if w == BYTES and n == 2])
+    return Attributes(definition, Spans((a, b) for n, w, a, b in found if w == BYTES and n == 2))

@@ -14,13 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parity.errors import ArtifactError
-from parity.om.attributes import Attributes, Definition, Interned
+from parity.om.attributes import (
+    Attributes,
+    Budget,
+    Definition,
+    Interned,
+    Spans,
+    as_integer,
+    as_integers,
+    as_text,
+    as_texts,
+)
 from parity.om.enums import GRAPH_DTYPES, modes_of, named
 from parity.om.model import OmDesc, OmNode
-from parity.om.wire import BYTES, REMEDY, VARINT, WireError, fields, signed, text, varints
+from parity.om.wire import BYTES, REMEDY, VARINT, DefinitionError, WireError, fields, signed, text, varints
 
-MAX_NODES, MAX_DESCRIPTORS, MAX_RANK = 500_000, 2_000_000, 64
+MAX_RANK = 64
+NODE, DESCRIPTOR, ENTRY, NUMBER, TEXT = 1000, 800, 20, 40, 150  # about what each takes in memory, in bytes
 _SOURCES = ("_datadump_original_op_names", "original_op_names")
+_MODE, _THEIRS = "_op_impl_mode_enum", "original_type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,7 @@ class Op:
     attributes: Attributes
     sources: tuple[tuple[str, int], ...]  # (node, index) behind each input, from src_name and src_index
     input_sizes: tuple[int, ...]
+    own_type: str  # of a node of another framework its own (``original_type``), else the node's
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +70,23 @@ class ModelDef:
     definition: Definition
 
 
-def read_model(path: Path, data: memoryview) -> ModelDef:
+def read_model(path: Path, data: memoryview, budget: Budget) -> ModelDef:
     """Return a model from its definition.
 
     Raises:
-        ArtifactError: the bytes are no ModelDef, or hold more nodes than any compiler writes.
+        ArtifactError: the bytes are no ModelDef, or hold more than their size allows.
     """
+    plain = Definition(path, data, budget)
     try:
-        return _model(path, data)
-    except WireError as e:
-        raise Definition(path, data).failed(e) from None
+        return _model(plain)
+    except DefinitionError as e:
+        raise plain.failed(e) from None
 
 
-def _model(path: Path, data: memoryview) -> ModelDef:
+def _model(plain: Definition) -> ModelDef:
+    path, data = plain.path, plain.data
     name = version = ""
-    graphs, spans = [], []
+    graphs, spans = [], Spans()
     for number, wire, start, stop in fields(data, 0, len(data)):
         if wire != BYTES:
             continue
@@ -80,15 +95,14 @@ def _model(path: Path, data: memoryview) -> ModelDef:
         elif number == 3:
             version = text(data, start, stop)
         elif number == 7:
+            plain.budget.spend(NODE)
             graphs.append((start, stop))
         elif number == 11:
-            spans.append((start, stop))
-    plain = Definition(path, data)
-    definition = Definition(path, data, _interned(path, Attributes(plain, spans)))
+            spans.append(start, stop)
+    definition = Definition(path, data, plain.budget, _interned(path, Attributes(plain, spans)))
     if not graphs:
         raise ArtifactError(f"{path}: the model definition holds no graph", expected="a compiled graph", remedy=REMEDY)
-    limits = _Limits(path)
-    read = [_graph(definition, at, end, limits) for at, end in graphs]
+    read = [_graph(definition, at, end) for at, end in graphs]
     ops = tuple(op for found, _ in read for op in found)
     attributes = Attributes(definition, spans)
     return ModelDef(name, version, attributes, tuple(a for _, a in read), tuple(read[0][0]), ops, definition)
@@ -114,71 +128,60 @@ def _interned(path: Path, attributes: Attributes) -> Interned:
     return Interned(names, texts, [bool(v) for v in as_text])
 
 
-class _Limits:
-    """Counts what is built, so that a hostile file of empty messages cannot fill the memory."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.nodes = self.descriptors = 0
-
-    def check(self) -> None:
-        if self.nodes > MAX_NODES or self.descriptors > MAX_DESCRIPTORS:
-            raise ArtifactError(
-                f"{self._path}: more than {MAX_NODES} nodes or {MAX_DESCRIPTORS} tensors",
-                expected="a graph as compilers write it",
-                remedy=REMEDY,
-            )
-
-
-def _graph(definition: Definition, at: int, end: int, limits: _Limits) -> tuple[list[Op], Attributes]:
-    ops, spans = [], []
+def _graph(definition: Definition, at: int, end: int) -> tuple[list[Op], Attributes]:
+    ops, spans = [], Spans()
     for number, wire, start, stop in fields(definition.data, at, end):
         if wire == BYTES and number == 6:
-            limits.nodes += 1
-            limits.check()
-            ops.append(_op(definition, start, stop, limits))
+            ops.append(_op(definition, start, stop))
         elif wire == BYTES and number == 11:
-            spans.append((start, stop))
+            definition.budget.spend(ENTRY)
+            spans.append(start, stop)
     return ops, Attributes(definition, spans)
 
 
-def _op(definition: Definition, at: int, end: int, limits: _Limits) -> Op:
-    data = definition.data
+def _op(definition: Definition, at: int, end: int) -> Op:
+    data, spend = definition.data, definition.budget.spend
+    spend(NODE)
     name = kind = ""
-    inputs, spans, src_name, src_index = [], [], [], []
+    inputs: list[str] = []
+    src_name: list[str] = []
+    src_index: list[int] = []
+    spans = Spans()
     ins: list[Placed] = []
     outs: list[Placed] = []
     for number, wire, start, stop in fields(data, at, end):
         if number == 25 and wire in (VARINT, BYTES):
+            size = stop - start if wire == BYTES else 1
+            spend(NUMBER * size)
             src_index += varints(data, wire, start, stop)
         elif wire != BYTES:
             continue
         elif number == 10:
-            spans.append((start, stop))
+            spend(ENTRY)
+            spans.append(start, stop)
         elif number in (33, 34):
-            limits.descriptors += 1
-            limits.check()
             (ins if number == 33 else outs).append(descriptor(definition, start, stop))
         elif number == 1:
             name = text(data, start, stop)
         elif number == 2:
             kind = text(data, start, stop)
-        elif number == 5:
-            inputs.append(text(data, start, stop))
-        elif number == 24:
-            src_name.append(text(data, start, stop))
+        elif number in (5, 24):
+            spend(TEXT)
+            (inputs if number == 5 else src_name).append(text(data, start, stop))
     attributes = Attributes(definition, spans)
+    picked = attributes.picked(*_SOURCES, _MODE, _THEIRS)
     node = OmNode(
         name,
         kind,
         tuple(i for i in inputs if not i.endswith(":-1")),
         tuple(p.desc for p in ins),
         tuple(p.desc for p in outs),
-        next((found for key in _SOURCES if (found := attributes.texts(key))), ()),
-        modes_of(attributes.integer("_op_impl_mode_enum") or 0),
+        next((found for key in _SOURCES if (found := as_texts(picked.get(key)))), ()),
+        modes_of(as_integer(picked.get(_MODE)) or 0),
         attributes,
     )
-    return Op(node, attributes, tuple(zip(src_name, src_index, strict=False)), tuple(p.size for p in ins))
+    sources, sizes = tuple(zip(src_name, src_index, strict=False)), tuple(p.size for p in ins)
+    return Op(node, attributes, sources, sizes, as_text(picked.get(_THEIRS)) or kind)
 
 
 def descriptor(definition: Definition, at: int, end: int) -> Placed:
@@ -187,12 +190,13 @@ def descriptor(definition: Definition, at: int, end: int) -> Placed:
     Raises:
         WireError: its bytes are no TensorDescriptor.
     """
-    data = definition.data
+    data, spend = definition.data, definition.budget.spend
+    spend(DESCRIPTOR)
     name, layout, numbers = "", "", {}
     shape: tuple[int, ...] = ()
-    spans = []
+    spans = Spans()
     for number, wire, start, stop in fields(data, at, end):
-        if wire == VARINT:
+        if wire == VARINT and number in (2, 10, 11, 18, 19):
             numbers[number] = start
         elif wire != BYTES:
             continue
@@ -203,13 +207,15 @@ def descriptor(definition: Definition, at: int, end: int) -> Placed:
         elif number == 4:
             layout = text(data, start, stop)
         elif number == 5:
-            spans.append((start, stop))
+            spend(ENTRY)
+            spans.append(start, stop)
     attributes = Attributes(definition, spans)
-    origin_shape = attributes.integers("origin_shape") or ()
-    origin_format = attributes.text("origin_format") or ""
+    picked = attributes.picked("origin_shape", "origin_format", "merged_offset")
+    origin_shape = as_integers(picked.get("origin_shape")) or ()
+    origin_format = as_text(picked.get("origin_format")) or ""
     dtype = named(GRAPH_DTYPES, numbers.get(2, 0))
     desc = OmDesc(shape, dtype, layout, name, origin_shape, origin_format, attributes)
-    offset = attributes.integer("merged_offset")
+    offset = as_integer(picked.get("merged_offset"))
     sizes = [signed(numbers.get(n, 0)) for n in (10, 11, 18, 19)]
     return Placed(desc, sizes[0], sizes[1], sizes[2] if offset is None else offset, sizes[3])
 
@@ -218,6 +224,8 @@ def _dims(data: memoryview, at: int, end: int) -> Iterator[int]:
     count = 0
     for number, wire, start, stop in fields(data, at, end):
         if number == 1 and wire in (VARINT, BYTES):
+            if wire == BYTES and stop - start > 10 * MAX_RANK:
+                raise WireError(at, f"a shape of {stop - start} bytes")
             for dim in varints(data, wire, start, stop):
                 count += 1
                 if count > MAX_RANK:

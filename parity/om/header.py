@@ -20,6 +20,8 @@ from parity.om.wire import REMEDY
 
 HEADER = 256
 MODEL_DEFINITION, WEIGHTS, FLOW_MODEL, IN_OUT_INFO, BUNDLE = 0, 1, 6, 8, 24
+_KINDS = {3: "a flow of several models", 5: "a bundle of several models"}  # the header's kind of model
+_ALONE = "give each model's own .om file"
 MAX_PARTITIONS, MAX_MODELS = 4096, 1024
 SOURCE_REMEDY = (
     "give the ONNX file that atc compiled (its --model), and judge what atc made of it by its outputs: "
@@ -44,6 +46,7 @@ class OmFile:
     path: Path
     header: Header
     models: tuple[dict[int, memoryview], ...]
+    size: int  # in bytes
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -69,7 +72,7 @@ def open_file(path: str | Path) -> OmFile:
         partitions, at = _partitions(path, data, at, small)
         models.append(partitions)
     if any(kind in models[0] for kind in (FLOW_MODEL, BUNDLE)):
-        _unreadable(path, "a flow or bundle of several models", "give each model's own .om file")
+        _unreadable(path, "a flow or bundle of several models", _ALONE)
     for model in models:
         if MODEL_DEFINITION not in model:
             told = ", ".join(named(PARTITIONS, k) for k in model) or "none"
@@ -78,7 +81,7 @@ def open_file(path: str | Path) -> OmFile:
                 expected="a model that atc compiled",
                 remedy=REMEDY,
             )
-    return OmFile(path, header, tuple(models))
+    return OmFile(path, header, tuple(models), len(data))
 
 
 def _mapped(path: Path) -> mmap.mmap:
@@ -117,6 +120,8 @@ def _header(path: Path, data: memoryview) -> tuple[Header, bool]:
         raise ArtifactError(f"{path}: the header's mark of encryption is {data[80]}", expected="0 or 1", remedy=REMEDY)
     if data[80]:
         _unreadable(path, "encrypted (its header says so)", "give the model as it was before it was encrypted")
+    if data[82] in _KINDS:
+        _unreadable(path, _KINDS[data[82]], _ALONE)
     length = struct.unpack_from("<I", data, 76)[0]
     newer = version >= 0x20000000
     models, long_length = 1, 0

@@ -1,9 +1,10 @@
 """Weights as they lie on the device, back to the source model's layout.
 
 The matrix unit wants blocks of 16 by 16 (32 wide for int8, 8 for float32), so ATC stores convolution filters and
-matrices in blocks, padded with zeros: FRACTAL_Z ``[C1·H·W, N1, N0, C0]``, FRACTAL_NZ ``[…, n1, m1, m0, n0]``, NC1HWC0
-``[N, C1, H, W, C0]`` (Ascend's public documentation of data formats; confirmed bit by bit on real files). What does not
-fit, or has numbers in the padding, is another layout (grouped filters are packed so): refused, never guessed.
+matrices in blocks, padded with zeros: FRACTAL_Z ``[G·C1·H·W, N1, N0, C0]``, FRACTAL_Z_3D ``[G·D·C1·H·W, N1, N0, C0]``,
+FRACTAL_NZ ``[…, n1, m1, m0, n0]``, NC1HWC0 ``[N, C1, H, W, C0]`` (Ascend's public documentation of data formats; all
+but grouped filters, FRACTAL_Z_3D and NC1HWC0 confirmed bit by bit on real files). What does not fit, or has numbers in
+the padding, is another layout: refused, never guessed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 PLAIN = ("ND", "NCHW", "NHWC", "HWCN", "CHWN", "NC", "CN", "NCL", "NCDHW", "NDHWC", "DHWCN")
-KNOWN = (*PLAIN, "FRACTAL_Z", "FRACTAL_NZ", "NC1HWC0")
+KNOWN = (*PLAIN, "FRACTAL_Z", "FRACTAL_Z_3D", "FRACTAL_NZ", "NC1HWC0")
 REMEDY = "report it with the file; until then compare by outputs"
+
+
+def primary(layout: str) -> tuple[str, int]:
+    """Return a layout without its sub-format, and that: ``FRACTAL_Z:8`` is of 8 groups. 0 is none, -1 is unknown.
+
+    Source: FormatToSerialString of CANN's public graph engine.
+    """
+    name, colon, sub = layout.partition(":")
+    return name, (int(sub) if sub.isdigit() else -1) if colon else 0
 
 
 def restored(stored: Array, layout: str, shape: tuple[int, ...], origin: str) -> Array:
@@ -33,19 +43,23 @@ def restored(stored: Array, layout: str, shape: tuple[int, ...], origin: str) ->
     Raises:
         ArtifactError: the layout is not known, or does not fit the shapes.
     """
-    if layout in PLAIN:
-        return _plain(stored, layout, shape, origin)
-    if layout == "FRACTAL_NZ":
-        return _from_nz(stored, shape)
-    if layout == "FRACTAL_Z":
-        return _from_z(stored, shape, origin)
-    if layout == "NC1HWC0":
-        return _from_nc1hwc0(stored, shape, origin)
-    raise ArtifactError(
-        f"stored as {layout}, a layout that is not known",
-        expected=", ".join(KNOWN),
-        remedy=REMEDY,
-    )
+    name, groups = primary(layout)
+    if name in PLAIN and groups == 0:
+        return _plain(stored, name, shape, origin)
+    found: Array | None = None
+    if name in ("FRACTAL_Z", "FRACTAL_Z_3D") and 0 <= groups < 1 << 16:
+        found = _from_z(stored, shape, origin, max(groups, 1), "NCHW" if name == "FRACTAL_Z" else "NCDHW")
+    elif name == "FRACTAL_NZ" and groups == 0:
+        found = _from_nz(stored, shape)
+    elif name == "NC1HWC0" and groups == 0:
+        found = _from_nc1hwc0(stored, shape, origin)
+    else:
+        raise ArtifactError(
+            f"stored as {layout or 'no layout'}, which is not known", expected=", ".join(KNOWN), remedy=REMEDY
+        )
+    if found is None:
+        raise _misfit(stored, layout, shape, origin)
+    return _complete(stored, found, layout, origin)
 
 
 def _misfit(stored: Array, layout: str, shape: tuple[int, ...], origin: str) -> ArtifactError:
@@ -54,6 +68,16 @@ def _misfit(stored: Array, layout: str, shape: tuple[int, ...], origin: str) -> 
         expected="blocks that hold that shape and nothing else",
         remedy=REMEDY,
     )
+
+
+def _complete(stored: Array, found: Array, layout: str, origin: str) -> Array:
+    """Return what was found, in C order, after making sure that what was left out is zero: each is taken only once."""
+    import numpy as np
+
+    found = np.asarray(found, order="C")
+    if np.count_nonzero(stored.view(np.uint8)) != np.count_nonzero(found.view(np.uint8)):
+        raise _misfit(stored, layout, found.shape, origin)
+    return found
 
 
 def _plain(stored: Array, layout: str, shape: tuple[int, ...], origin: str) -> Array:
@@ -68,60 +92,55 @@ def _plain(stored: Array, layout: str, shape: tuple[int, ...], origin: str) -> A
     raise _misfit(stored, layout, shape, origin)
 
 
-def _cropped(whole: Array, sizes: tuple[int, ...]) -> Array | None:
-    """Return the part of an array with these sizes; None where the rest is not all zeros."""
-    if any(n > m for n, m in zip(sizes, whole.shape, strict=True)) or _outside(whole, sizes):
+def _from_nz(stored: Array, shape: tuple[int, ...]) -> Array | None:
+    if stored.ndim != len(shape) + 2 or len(shape) < 2 or stored.shape[:-4] != shape[:-2] or not stored.size:
         return None
-    return whole[tuple(slice(n) for n in sizes)]
+    n1, m1, m0, n0 = stored.shape[-4:]
+    if m1 != -(-shape[-2] // m0) or n1 != -(-shape[-1] // n0):
+        return None
+    turned = stored.swapaxes(-4, -3).swapaxes(-3, -2)  # (…, m1, m0, n1, n0)
+    return turned.reshape(*shape[:-2], m1 * m0, n1 * n0)[..., : shape[-2], : shape[-1]]
 
 
-def _outside(whole: Array, sizes: tuple[int, ...]) -> bool:
-    """Whether anything but zero lies beyond the sizes, axis by axis."""
+def _from_z(stored: Array, shape: tuple[int, ...], origin: str, groups: int, axes: str) -> Array | None:
+    """Return filters ``origin``; None where they do not fit.
+
+    Groups are packed side by side along the diagonal of a block, as many as fill it (TransFormatHwcnToFzWithGroups of
+    mindspore-ai/graphengine, Apache-2.0).
+    """
     import numpy as np
 
-    for axis, size in enumerate(sizes):
-        beyond = whole[(*(slice(n) for n in sizes[:axis]), slice(size, None))]
-        if np.any(np.ascontiguousarray(beyond).view(np.uint8)):
-            return True
-    return False
+    if sorted(origin) != sorted(axes) or len(shape) != len(axes) or stored.ndim != 4 or not stored.size:
+        return None
+    n, c, *kernel = (shape[origin.index(axis)] for axis in axes)
+    depth, (h, w) = (kernel[0], kernel[1:]) if len(kernel) == 3 else (1, kernel)
+    rows, n1, n0, c0 = stored.shape
+    if not n or not c or n % groups:
+        return None
+    outs = n // groups
+    side = min(math.lcm(math.lcm(c, c0) // c, math.lcm(outs, n0) // outs), groups)  # groups in a block
+    c1, blocks = -(-side * c // c0), -(-groups // side)
+    if rows != blocks * depth * c1 * h * w or n1 != -(-side * outs // n0):
+        return None
+    whole = stored.reshape(blocks, depth, c1, h, w, n1 * n0, c0).transpose(0, 5, 2, 6, 1, 3, 4)
+    whole = whole.reshape(blocks, n1 * n0, c1 * c0, depth, h, w)
+    parts = [
+        whole[g // side, g % side * outs : (g % side + 1) * outs, g % side * c : (g % side + 1) * c]
+        for g in range(groups)
+    ]
+    found = (parts[0] if groups == 1 else np.concatenate(parts)).reshape(n, c, *kernel)
+    return found.transpose([axes.index(axis) for axis in origin])
 
 
-def _from_nz(stored: Array, shape: tuple[int, ...]) -> Array:
-    if stored.ndim == len(shape) + 2 and len(shape) >= 2 and stored.shape[:-4] == shape[:-2]:
-        n1, m1, m0, n0 = stored.shape[-4:]
-        if m1 == -(-shape[-2] // m0) and n1 == -(-shape[-1] // n0):
-            turned = stored.swapaxes(-4, -3).swapaxes(-3, -2)  # (…, m1, m0, n1, n0)
-            found = _cropped(turned.reshape(*shape[:-2], m1 * m0, n1 * n0), shape)
-            if found is not None:
-                return found
-    raise _misfit(stored, "FRACTAL_NZ", shape, "matrix")
-
-
-def _from_z(stored: Array, shape: tuple[int, ...], origin: str) -> Array:
-    if sorted(origin) == sorted("NCHW") and len(shape) == stored.ndim == 4:
-        n, c, h, w = (shape[origin.index(axis)] for axis in "NCHW")
-        rows, n1, n0, c0 = stored.shape
-        c1 = -(-c // c0) if c0 else 0
-        if rows == c1 * h * w and n0 and n1 == -(-n // n0):
-            turned = stored.reshape(c1, h, w, n1 * n0, c0).transpose(3, 0, 4, 1, 2)  # (N, C1, C0, H, W)
-            found = _cropped(turned.reshape(n1 * n0, c1 * c0, h, w), (n, c, h, w))
-            if found is not None:
-                return found.transpose(["NCHW".index(axis) for axis in origin])
-    raise _misfit(stored, "FRACTAL_Z", shape, origin)
-
-
-def _from_nc1hwc0(stored: Array, shape: tuple[int, ...], origin: str) -> Array:
-    if stored.ndim == 5:
-        n, c1, h, w, c0 = stored.shape
-        whole = stored.transpose(0, 1, 4, 2, 3).reshape(n, c1 * c0, h, w)
-        if len(shape) == 1 and n == h == w == 1 and c0 and c1 == -(-shape[0] // c0):
-            found = _cropped(whole, (1, shape[0], 1, 1))
-            if found is not None:
-                return found.reshape(shape)
-        if sorted(origin) == sorted("NCHW") and len(shape) == 4:
-            sizes = tuple(shape[origin.index(axis)] for axis in "NCHW")
-            if (n, h, w) == (sizes[0], sizes[2], sizes[3]) and c0 and c1 == -(-sizes[1] // c0):
-                found = _cropped(whole, sizes)
-                if found is not None:
-                    return found.transpose(["NCHW".index(axis) for axis in origin])
-    raise _misfit(stored, "NC1HWC0", shape, origin)
+def _from_nc1hwc0(stored: Array, shape: tuple[int, ...], origin: str) -> Array | None:
+    if stored.ndim != 5 or not stored.size:
+        return None
+    n, c1, h, w, c0 = stored.shape
+    whole = stored.transpose(0, 1, 4, 2, 3).reshape(n, c1 * c0, h, w)
+    if len(shape) == 1 and n == h == w == 1 and c1 == -(-shape[0] // c0):
+        return whole[0, : shape[0], 0, 0]
+    if sorted(origin) == sorted("NCHW") and len(shape) == 4:
+        sizes = tuple(shape[origin.index(axis)] for axis in "NCHW")
+        if (n, h, w) == (sizes[0], sizes[2], sizes[3]) and c1 == -(-sizes[1] // c0):
+            return whole[:, : sizes[1]].transpose(["NCHW".index(axis) for axis in origin])
+    return None

@@ -21,6 +21,7 @@ from parity.om.wire import REMEDY
 
 MAX_GEARS = 10_000
 _KINDS: dict[int, Literal["batch", "image", "dims"]] = {1: "batch", 2: "image", 3: "dims"}
+_SWITCHES = ("Case", "StreamSwitchN", "SwitchN")
 _DATA, _OUTPUT = ("Data", "AnnData", "AippData", "RefData"), "NetOutput"
 
 
@@ -33,8 +34,17 @@ def ports(path: Path, model: ModelDef, info: memoryview | None) -> InOutInfo:
     told = InOutInfo() if info is None else read_info(path, info)
     if told.inputs or told.outputs:
         return replace(told, inputs=tuple(_with_aipp(told.inputs, model)))
-    inputs, outputs = _inputs(model), _outputs(path, model)
-    return replace(told, inputs=inputs, outputs=outputs, gears=told.gears or _gears(path, model))
+    return InOutInfo(
+        _inputs(model),
+        _outputs(path, model),
+        told.gears or _gears(path, model),
+        told.output_shapes or _texts(model, _OUTPUT, "_dynamic_output_dims"),
+        told.name_order or _texts(model, "Case", "user_designate_shape_order"),
+    )
+
+
+def _texts(model: ModelDef, kind: str, name: str) -> tuple[str, ...]:
+    return tuple(text for op in model.main if op.node.type == kind for text in op.attributes.texts(name))
 
 
 def _inputs(model: ModelDef) -> tuple[OmTensor, ...]:
@@ -132,16 +142,17 @@ def _behind(op: Op, i: int) -> tuple[str, int]:
 
 def _gears(path: Path, model: ModelDef) -> Gears | None:
     for op in model.main:
-        if op.node.type != "Case" or "_batch_num" not in op.attributes:
-            continue
+        number = op.attributes.integer("mbatch_dynamic_type") or 0
+        if op.node.type not in _SWITCHES or "_batch_num" not in op.attributes or number == 0:
+            continue  # 0: a Case of the model's own
         count = op.attributes.integer("_batch_num") or 0
         if not 0 <= count <= MAX_GEARS:
             raise ArtifactError(f"{path}: {count} gears", expected=f"at most {MAX_GEARS}", remedy=REMEDY)
-        kind = _KINDS.get(op.attributes.integer("mbatch_dynamic_type") or 0)
+        kind = _KINDS.get(number)
         values = [op.attributes.integers(f"_pred_value_{i}") for i in range(count)]
         if kind is None or None in values:
             raise ArtifactError(
-                f"{path}: gears of kind {op.attributes.get('mbatch_dynamic_type')}, of which some have no sizes",
+                f"{path}: gears of kind {number}, or some without sizes",
                 expected="kind 1 (batch), 2 (image) or 3 (dims), with sizes for each",
                 remedy=REMEDY,
             )
@@ -151,10 +162,13 @@ def _gears(path: Path, model: ModelDef) -> Gears | None:
 
 
 def output_shapes(told: tuple[str, ...]) -> Mapping[int, Mapping[int, tuple[int, ...]]]:
-    """Return shapes by output and gear, from texts ``<gear>,<output>,<dims…>``; empty where one reads otherwise."""
+    """Return shapes by output and gear, from texts ``<gear>,<output>,<dims…>``; empty where one reads otherwise.
+
+    Gear -1 is an output that has no gears. Source: GetDynamicOutputShape in mindspore-ai/graphengine (Apache-2.0).
+    """
     found: dict[int, dict[int, tuple[int, ...]]] = {}
     for line in told:
-        parts = line.split(",")
+        parts = line.removesuffix(",").split(",")  # a scalar has no dims
         if len(parts) < 2 or not all(p.lstrip("-").isdigit() for p in parts):
             return {}
         gear, output, *dims = (int(p) for p in parts)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from parity.om.attributes import Budget
 from parity.om.enums import PRECISION_MODES, PRECISION_WORDS
 from parity.om.graph import ModelDef, Op, read_model
 from parity.om.header import IN_OUT_INFO, MODEL_DEFINITION, WEIGHTS, OmFile, open_file
@@ -28,7 +29,8 @@ def open_om(path: str | Path) -> OmModel:
             PICO, a flow or bundle of models).
     """
     file = open_file(path)
-    models = [read_model(file.path, m[MODEL_DEFINITION]) for m in file.models]
+    budget = Budget(file.size)
+    models = [read_model(file.path, m[MODEL_DEFINITION], budget) for m in file.models]
     main = models[0]
     told = ports(file.path, main, file.models[0].get(IN_OUT_INFO))
     ops = [op for model in models for op in model.ops]
@@ -52,9 +54,8 @@ def open_om(path: str | Path) -> OmModel:
 
 
 def draws(op: Op) -> bool:
-    """Whether a node draws noise; one of another framework tells its own type (``original_type``)."""
-    kinds = (op.node.type, op.attributes.text("original_type") or "")
-    return any(_RANDOM.search(kind) for kind in kinds)
+    """Whether a node draws noise, told by its type, or by the one that it has in another framework."""
+    return any(_RANDOM.search(kind) for kind in (op.node.type, op.own_type))
 
 
 def _toolkit(file: OmFile, model: ModelDef) -> dict[str, str]:

@@ -20,7 +20,7 @@ from parity.om.enums import NUMPY
 from parity.om.graph import Op, Placed, descriptor
 from parity.om.layouts import restored
 from parity.om.model import OmConstant, OmDesc
-from parity.om.wire import REMEDY, WireError
+from parity.om.wire import REMEDY, DefinitionError
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -58,7 +58,7 @@ def _constant(path: Path, op: Op, weights: memoryview) -> OmConstant:
         raise ArtifactError(f"{path}: the constant {op.node.name!r} has no value", remedy=REMEDY)
     try:
         placed = descriptor(value.definition, *value.descriptor)
-    except WireError as e:
+    except DefinitionError as e:
         raise value.definition.failed(e) from None
     start, stop = value.inline
     stored = _Stored(path, op.node.name, placed, weights, value.definition.data[start:stop])
@@ -113,9 +113,13 @@ def _restored(stored: _Stored) -> Array:
     if any(d < 0 for d in desc.shape):
         raise ArtifactError(f"its shape is {list(desc.shape)}", expected="sizes that are known", remedy=REMEDY)
     data = _bytes(stored, math.prod(desc.shape) * int(numpy_dtype[2:]))
-    array: Array = np.frombuffer(data, np.uint8).view(numpy_dtype).reshape(desc.shape)
     origin = desc.origin_format or desc.format
-    return np.asarray(restored(array, desc.format, _shape(desc), origin), order="C")
+    try:
+        array: Array = np.frombuffer(data, np.uint8).view(numpy_dtype).reshape(desc.shape)
+        return np.asarray(restored(array, desc.format, _shape(desc), origin), order="C")
+    except ValueError:  # nothing at all in a shape that no array can have, or too many axes
+        told = f"stored as {desc.format} {list(desc.shape)} for {origin} {list(_shape(desc))}"
+        raise ArtifactError(told, expected="shapes that an array can have", remedy=REMEDY) from None
 
 
 def _bytes(stored: _Stored, expected: int) -> memoryview:

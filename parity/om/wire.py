@@ -16,8 +16,12 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 REMEDY = "it is truncated or corrupt: compile or fetch it again"
 
 
-class WireError(ArtifactError):
-    """Bytes that are no protobuf message. Whoever opened the file says which file it is."""
+class DefinitionError(ArtifactError):
+    """What is wrong with a model definition. Whoever opened the file says which file it is."""
+
+
+class WireError(DefinitionError):
+    """Bytes that are no protobuf message."""
 
     def __init__(self, at: int, what: str) -> None:
         super().__init__(f"byte {at} of the model definition begins {what}", remedy=REMEDY)

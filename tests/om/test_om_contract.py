@@ -41,11 +41,21 @@ def test_outputs_are_called_by_their_names_in_the_source(tmp_path: Path) -> None
     found = contract(tmp_path, Om(outputs=ports, nodes=(FLOAT32,)))
     assert [t.name for t in found.outputs] == ["action", "a:0:twice", "b:0:twice", "head:0", "scope:value:1"]
     assert found.output("action").role == "action"  # type: ignore[union-attr]
-    assert found.metadata["device_names"]["action"] == "out:0:action"
+    told = {row["name"]: row for row in found.metadata["device"]["outputs"]}
+    assert told["action"]["device_name"] == "out:0:action"
+    assert (told["action"]["format"], told["action"]["bytes"], told["action"]["shape"]) == ("ND", 8, [1, 2])
 
 
-def test_gears_make_axes_symbolic_and_added_inputs_are_none_of_the_policys(tmp_path: Path) -> None:
+def test_an_input_and_an_output_of_one_name(tmp_path: Path) -> None:
+    om = Om(inputs=(Port("h", (1, 4)),), outputs=(Port("n:0:h", (1, 8), source="out:0"),), nodes=(FLOAT32,))
+    device = contract(tmp_path, om).metadata["device"]
+    assert [row["bytes"] for row in (*device["inputs"], *device["outputs"])] == [16, 32]
+
+
+@pytest.mark.parametrize("info", [True, False])
+def test_gears_make_axes_symbolic_and_added_inputs_are_none_of_the_policys(tmp_path: Path, info: bool) -> None:
     om = Om(
+        info=info,
         inputs=(Port("obs", (-1, 4)), Port("fixed", (1, 3)), Port("ascend_mbatch_shape_data", (1,), "int32")),
         outputs=(Port("out:0:action", (8, 2), source="out:0"),),
         gears=("batch", ((1,), (8,))),
@@ -220,6 +230,7 @@ def test_inspect_shows_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[s
         "implementation: high_performance 1",
         "draws noise: RandomUniform r",
         "formats: image NHWC, action ND",
+        "action is called out:0:action on the device",
         "AIPP prepares image on the device (shape [1, 3, 8, 8], mode static_aipp",
         "gears (batch): 1, 2, 4",
         "constants: 1, 8 bytes",

@@ -28,7 +28,7 @@ from parity.report.json_file import encode
 HANG_S = 30
 TIMES = 4  # what the reader may take at its peak, in sizes of the file
 LEAST = 256 << 10  # the file counts as at least this much: a reader's own objects do not shrink with it
-SAMPLE, SOAK, PARTS, BITS = 300, 100_000, 4, 200
+SAMPLE, SOAK, PARTS, BITS = 300, 100_000, 4, 120
 FILES = {
     "a3c_pong_v1.om": 45,
     "a3c_pong_v2.om": 45,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from om_writer import Constant, Om, pack, write
+from om_layouts import pack
+from om_writer import Constant, Om, write
+from parity.artifact import digest, recognize
 from parity.checkpoint.weights import read_weights
+from parity.contract.om import contract_of
 from parity.errors import ArtifactError
 from parity.om.layouts import restored
 from parity.om.reading import open_om
@@ -42,6 +46,37 @@ def test_filters(nchw: tuple[int, ...], origin: str, layout: str, c0: int) -> No
     assert np.array_equal(found, values)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 2), st.integers(1, 3)),
+    st.integers(1, 40),
+    ORIGINS,
+    st.sampled_from([8, 16]),
+)
+def test_grouped_filters(nchw: tuple[int, ...], groups: int, origin: str, c0: int) -> None:
+    sizes = (nchw[0] * groups, *nchw[1:])
+    values = numbers(tuple(sizes["NCHW".index(axis)] for axis in origin))
+    layout = f"FRACTAL_Z:{groups}"
+    assert np.array_equal(restored(pack(values, layout, origin, c0), layout, values.shape, origin), values)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(*[st.integers(1, 18)] * 2, *[st.integers(1, 3)] * 3), st.sampled_from(["NCDHW", "NDHWC", "DHWCN"]))
+def test_filters_in_space_and_time(ncdhw: tuple[int, ...], origin: str) -> None:
+    values = numbers(tuple(ncdhw["NCDHW".index(axis)] for axis in origin))
+    assert np.array_equal(restored(pack(values, "FRACTAL_Z_3D", origin), "FRACTAL_Z_3D", values.shape, origin), values)
+
+
+def test_grouped_filters_that_do_not_say_so_are_refused() -> None:
+    """A depthwise filter of up to 16 channels has the blocks of a plain one, and lies along their diagonal."""
+    values = numbers((16, 1, 3, 3))
+    stored = pack(values, "FRACTAL_Z:16", "NCHW")
+    assert stored.shape == pack(values, "FRACTAL_Z", "NCHW").shape
+    for wrong in ("FRACTAL_Z", "FRACTAL_Z:8"):
+        with pytest.raises(ArtifactError):
+            restored(stored, wrong, values.shape, "NCHW")
+
+
 @settings(max_examples=20, deadline=None)
 @given(KERNEL, ORIGINS, ORIGINS)
 def test_plain_layouts(nchw: tuple[int, ...], origin: str, layout: str) -> None:
@@ -62,7 +97,10 @@ def test_a_vector_in_blocks_and_vectors_with_axes_of_one() -> None:
     ("layout", "stored", "shape", "origin"),
     [
         ("FRACTAL_Z_3D", (4, 4, 16, 16), (3, 3, 3, 3), "NCHW"),
-        ("FRACTAL_Z:8", (4, 4, 16, 16), (3, 3, 3, 3), "NCHW"),
+        ("FRACTAL_Z:8", (9, 1, 16, 16), (12, 1, 3, 3), "NCHW"),  # 12 outputs of 8 groups
+        ("FRACTAL_Z:x", (9, 1, 16, 16), (16, 16, 3, 3), "NCHW"),
+        ("FRACTAL_NZ:2", (1, 1, 16, 16), (16, 16), "ND"),
+        ("FRACTAL_Z_G", (9, 1, 16, 16), (16, 16, 3, 3), "NCHW"),
         ("", (3, 3), (3, 3), "ND"),
         ("FRACTAL_NZ", (2, 2, 16, 16), (33, 32), ""),  # 33 rows need three blocks
         ("FRACTAL_NZ", (2, 3, 16, 16), (32, 32), ""),  # a block too many
@@ -120,6 +158,35 @@ def test_a_layout_that_is_not_known_is_an_error_when_it_is_read(tmp_path: Path) 
         model.constants["w"].read()
 
 
+@dataclass(frozen=True)
+class Claimed:
+    """What looks like an array of any shape, and holds nothing."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float16"
+    nbytes: int = 0
+
+    def tobytes(self) -> bytes:
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("stored", "shape"),
+    [((0, 2**62), (0, 2**62)), ((0, 2**63 - 1, 2**63 - 1), (4,)), ((2**62, 0), (0,)), ((-1, 0), (0,)), ((0,), (-3,))],
+)
+def test_shapes_that_no_array_has(tmp_path: Path, stored: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    claimed = Constant("w", Claimed(shape), stored=Claimed(stored))  # type: ignore[arg-type]
+    model = open_om(write(tmp_path / "m.om", Om(constants=(claimed,))))
+    with pytest.raises(ArtifactError, match=r"m\.om: the constant 'w'"):
+        model.constants["w"].read()
+    assert "OM011" in [f.code for f in contract_of(model).findings]
+
+
+def test_nothing_in_a_shape_that_an_array_has(tmp_path: Path) -> None:
+    empty = Constant("w", np.zeros((0, 4), np.float16))
+    assert open_om(write(tmp_path / "m.om", Om(constants=(empty,)))).constants["w"].read().shape == (0, 4)
+
+
 def test_folded_and_external_constants(tmp_path: Path) -> None:
     folded = Constant("dynamic_const_1", numbers((2,)), origin_name="conv1.weight_filter_host")
     outside = Constant("big", numbers((2, 3)), external=True)
@@ -139,3 +206,19 @@ def test_bytes_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "n.om").write_bytes(data.replace(offset, b"\x90\x01\x81\x08"))
     with pytest.raises(ArtifactError, match=r"the constant 'b': bytes 1025 to 1153 of the weights"):
         open_om(tmp_path / "n.om").constants["b"].read()
+
+
+def test_weights_outside_of_the_file_count_in_its_digest(tmp_path: Path) -> None:
+    def hashed(om: Om) -> tuple[str, int]:
+        return digest(recognize(write(tmp_path / "m.om", om)))
+
+    outside = Om(constants=(Constant("big", numbers((2, 3)), external=True),))
+    inside = Om(constants=(Constant("big", numbers((2, 3))),))
+    alone = hashed(outside), hashed(inside)
+    (tmp_path / "weight").mkdir()
+    (tmp_path / "weight" / "m_weight_combined").write_bytes(b"1234")
+    assert hashed(inside) == alone[1]  # the folder is another model's
+    with_weights = hashed(outside)
+    assert with_weights[1] == alone[0][1] + 4
+    (tmp_path / "weight" / "m_weight_combined").write_bytes(b"1235")
+    assert len({alone[0], with_weights, hashed(outside)}) == 3

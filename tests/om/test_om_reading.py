@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from om_writer import Constant, Node, Om, Port, Raw, chunk, write
+from om_protobuf import Raw, chunk
+from om_writer import Constant, Node, Om, Port, write
 from parity.errors import ArtifactError
 from parity.om.model import Gears, OmTensor
+from parity.om.ports import output_shapes
 from parity.om.reading import atc_options, open_om
 
 W = np.arange(40 * 20, dtype=np.float16).reshape(40, 20)
@@ -120,6 +122,33 @@ def test_gears(
     assert model.inputs[0].shape == shape
 
 
+def test_a_case_of_the_models_own_has_no_gears(tmp_path: Path) -> None:
+    node = Node("case", "Case", attributes={"_batch_num": 2, "_pred_value_0": [1], "mbatch_dynamic_type": 0})
+    assert open_om(write(tmp_path / "m.om", Om(nodes=(node,), info=False))).gears is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"_batch_num": 2, "_pred_value_0": [1], "mbatch_dynamic_type": 1},
+        {"_batch_num": 1, "_pred_value_0": [1], "mbatch_dynamic_type": 7},
+        {"_batch_num": 10**9, "mbatch_dynamic_type": 1},
+    ],
+)
+def test_gears_that_cannot_be_are_refused(tmp_path: Path, given: dict[str, object]) -> None:
+    refused(write(tmp_path / "m.om", Om(nodes=(Node("case", "Case", attributes=given),), info=False)), "gears")
+
+
+def test_shapes_of_outputs_by_gear() -> None:
+    assert output_shapes(("0,0,1,2", "1,0,8,2", "-1,1,5", "0,2,")) == {
+        0: {0: (1, 2), 1: (8, 2)},
+        1: {-1: (5,)},
+        2: {0: ()},
+    }
+    assert output_shapes(("0,0,1", "nonsense")) == {}
+    assert output_shapes(()) == {}
+
+
 @pytest.mark.parametrize("info", [True, False])
 def test_aipp(tmp_path: Path, info: bool) -> None:
     image = Port("image", (1, 224, 224, 3), "uint8", "NHWC", aipp=(1, 3, 224, 224))
@@ -209,6 +238,11 @@ def test_what_is_recognized_but_not_readable(tmp_path: Path) -> None:
         z.writestr("manifest.json", "{}")
     refused(tmp_path / "o.om", "recognized, not readable", "OM2")
     refused(write(tmp_path / "f.om", Om(extra=((6, b"flow"),))), "recognized, not readable")
+    for kind, word in ((3, "flow"), (5, "bundle")):
+        data = bytearray(write(tmp_path / "k.om", Om()).read_bytes())
+        data[82] = kind
+        (tmp_path / "k.om").write_bytes(data)
+        refused(tmp_path / "k.om", "recognized, not readable", word)
 
 
 def test_damaged_outsides_are_refused_in_words(tmp_path: Path) -> None:

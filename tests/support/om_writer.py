@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from om_layouts import pack
+from om_protobuf import Interning, Raw, attributes, chunk, descriptor, number
+
 ACL = {"float32": 0, "float16": 1, "int8": 2, "int32": 3, "uint8": 4, "int64": 9, "bool": 12, "bfloat16": 27}
-PROTO = {"float32": 1, "float16": 2, "int8": 3, "uint8": 4, "int32": 7, "int64": 8, "bool": 11, "bfloat16": 27}
 FORMATS = {"NCHW": 0, "NHWC": 1, "ND": 2, "NC1HWC0": 3, "FRACTAL_Z": 4, "HWCN": 16, "FRACTAL_NZ": 29}
 SIZES = {"float32": 4, "float16": 2, "int8": 1, "int32": 4, "uint8": 1, "int64": 8, "bool": 1, "bfloat16": 2}
 
@@ -50,6 +52,7 @@ class Constant:
     merged: bool = False  # whether the offset is the attribute merged_offset
     stored: np.ndarray | None = None  # as it lies in the file, where that is not what the layout says
     external: bool = False
+    hole: bool = False  # its bytes are a hole in the file: zeros that take no space
 
     @property
     def kind(self) -> str:
@@ -90,18 +93,16 @@ class Om:
     encrypted: bool = False
     models: int = 1
     extra: tuple[tuple[int, bytes], ...] = ()
-    pad_weights: int = 0  # bytes of zeros behind the weights, not written where the file is sparse
 
 
 def write(path: Path, om: Om) -> Path:
-    """Write a file; a hole stands for what is padded."""
-    parts = [b"".join(_model(om, i)) for i in range(om.models)]
-    body = b"".join(parts)
-    length = len(body) + om.pad_weights
+    """Write a file; with holes, which come last, of one model only."""
+    made = [_model(om, i) for i in range(om.models)]
+    body = b"".join(b"".join(parts) for parts, _ in made)
+    length = len(body) + sum(hole for _, hole in made)
     with path.open("wb") as f:
         f.write(header(om, length) + body)
-        if om.pad_weights:
-            f.truncate(256 + length)
+        f.truncate(256 + length)
     return path
 
 
@@ -121,15 +122,18 @@ def header(om: Om, length: int) -> bytes:
     return bytes(head)
 
 
-def _model(om: Om, index: int) -> list[bytes]:
+def _model(om: Om, index: int) -> tuple[list[bytes], int]:
+    """Return a model's table and partitions, and how many bytes of zeros follow its weights."""
     interning = Interning() if om.interned else None
-    weights, consts = bytearray(), []
-    for constant in om.constants:
-        consts.append(_const(constant, weights, interning))
+    weights, consts, end = bytearray(), [], 0
+    for constant in sorted(om.constants, key=lambda c: c.hole):
+        made, end = _const(constant, weights, end, interning)
+        consts.append(made)
     definition = _definition(om, consts, interning)
     parts = [(0, definition), *([(8, _info(om))] if om.info and index == 0 else []), *om.extra]
     parts += [(1, bytes(weights))]
-    return [table(parts, om.large, om.pad_weights), *(data for _, data in parts)]
+    hole = end - len(weights)
+    return [table(parts, om.large, hole), *(data for _, data in parts)], hole
 
 
 def table(parts: Sequence[tuple[int, bytes]], large: bool, padded: int = 0) -> bytes:
@@ -142,130 +146,17 @@ def table(parts: Sequence[tuple[int, bytes]], large: bool, padded: int = 0) -> b
     return b"".join(found)
 
 
-# --- protobuf
-
-
-def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def number(tag: int, value: int) -> bytes:
-    return varint(tag << 3) + varint(value)
-
-
-def chunk(tag: int, content: bytes | str) -> bytes:
-    content = content.encode() if isinstance(content, str) else content
-    return varint(tag << 3 | 2) + varint(len(content)) + content
-
-
-class Interning:
-    """Collects names and texts, as the compiler does where om_compress_version is 1."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.texts: list[str] = []
-        self.as_text: list[bool] = []
-
-    def key(self, name: str, textual: bool) -> bytes:
-        if name not in self.names:
-            self.names.append(name)
-            self.as_text.append(textual)
-        index = self.names.index(name)
-        digits = bytearray(b"\0")
-        while True:
-            digits.append(index % 127 + 1)
-            index //= 127
-            if not index:
-                return bytes(digits)
-
-    def text(self, text: str) -> int:
-        if text not in self.texts:
-            self.texts.append(text)
-        return self.texts.index(text)
-
-
-def attributes(tag: int, given: Mapping[str, Any], interning: Interning | None = None) -> bytes:
-    """Return a map of attributes, one entry each."""
-    return b"".join(chunk(tag, _entry(name, value, interning)) for name, value in given.items())
-
-
-def _entry(name: str, value: Any, interning: Interning | None) -> bytes:
-    textual = isinstance(value, str) or (isinstance(value, (list, tuple)) and any(isinstance(v, str) for v in value))
-    key: bytes = name.encode() if interning is None else interning.key(name, textual)
-    if interning is not None and textual and interning.as_text[interning.names.index(name)]:
-        value = interning.text(value) if isinstance(value, str) else [interning.text(v) for v in value]
-    return chunk(1, key) + chunk(2, attribute(value))
-
-
-def attribute(value: Any) -> bytes:
-    """Return an AttrDef. Lists of lists are of ints; `Raw` is content that is there already."""
-    if isinstance(value, Raw):
-        return value.content
-    if isinstance(value, bool):
-        return number(5, value)
-    if isinstance(value, int):
-        return number(3, value)
-    if isinstance(value, float):
-        return varint(4 << 3 | 5) + struct.pack("<f", value)
-    if isinstance(value, str):
-        return chunk(2, value)
-    if isinstance(value, bytes):
-        return chunk(7, value)
-    if any(isinstance(v, (list, tuple)) for v in value):
-        return chunk(14, b"".join(chunk(1, chunk(1, b"".join(map(varint, v)))) for v in value))
-    return chunk(1, _listed(value))
-
-
-def _listed(values: Iterable[Any]) -> bytes:
-    values = list(values)
-    if all(isinstance(v, bool) for v in values) and values:
-        return chunk(5, bytes(values)) + number(20, 4)
-    if all(isinstance(v, int) for v in values):
-        return (chunk(3, b"".join(map(varint, values))) if values else b"") + number(20, 2)
-    if all(isinstance(v, float) for v in values):
-        return chunk(4, struct.pack(f"<{len(values)}f", *values)) + number(20, 3)
-    return b"".join(chunk(2, v) for v in values) + number(20, 1)
-
-
-@dataclass(frozen=True)
-class Raw:
-    content: bytes
-
-
-def descriptor(
-    shape: Sequence[int],
-    dtype: str,
-    layout: str = "ND",
-    given: Mapping[str, Any] | None = None,
-    interning: Interning | None = None,
-    **sizes: int,
-) -> bytes:
-    dims = chunk(1, b"".join(map(varint, shape))) if shape else b""
-    found = number(2, PROTO[dtype]) + chunk(3, dims) + chunk(4, layout)
-    found += attributes(5, given or {}, interning)
-    tags = {"size": 10, "weight_size": 11, "data_offset": 18, "cmps_size": 19}
-    return found + b"".join(number(tags[name], value) for name, value in sizes.items() if value)
-
-
-# --- the graph
-
-
-def _const(constant: Constant, weights: bytearray, interning: Interning | None) -> bytes:
+def _const(constant: Constant, weights: bytearray, end: int, interning: Interning | None) -> tuple[bytes, int]:
+    """Return a constant's node, and where its bytes end; they are put behind the weights so far."""
     stored = constant.stored if constant.stored is not None else pack(constant.values, constant.layout, constant.origin)
-    weights += bytes(-len(weights) % 512)
-    offset = len(weights)
+    offset = end + -end % 512
     origin = {"origin_shape": list(constant.values.shape), "origin_format": constant.origin}
     named = {"_datadump_origin_name": constant.origin_name} if constant.origin_name else {}
     out = descriptor(stored.shape, constant.kind, constant.layout, {**origin, **named}, interning)
     if constant.external:
-        return chunk(1, constant.name) + chunk(2, "FileConstant") + chunk(34, out)
-    weights += stored.tobytes()
+        return chunk(1, constant.name) + chunk(2, "FileConstant") + chunk(34, out), end
+    if not constant.hole:
+        weights += bytes(offset - len(weights)) + stored.tobytes()
     placed = {"merged_offset": offset} if constant.merged else {}
     desc = descriptor(
         stored.shape,
@@ -277,7 +168,8 @@ def _const(constant: Constant, weights: bytearray, interning: Interning | None) 
         data_offset=0 if constant.merged else offset,
     )
     value = Raw(chunk(12, chunk(1, desc)))
-    return chunk(1, constant.name) + chunk(2, "Const") + attributes(10, {"value": value}, interning) + chunk(34, out)
+    given = attributes(10, {"value": value}, interning)
+    return chunk(1, constant.name) + chunk(2, "Const") + given + chunk(34, out), offset + stored.nbytes
 
 
 def _definition(om: Om, consts: Sequence[bytes], interning: Interning | None) -> bytes:
@@ -334,6 +226,8 @@ def _case(gears: tuple[str, tuple[tuple[int, ...], ...]], interning: Interning |
 
 def _net_output(om: Om, interning: Interning | None) -> bytes:
     found = chunk(1, "Node_Output") + chunk(2, "NetOutput")
+    if om.output_shapes and not om.info:
+        found += attributes(10, {"_dynamic_output_dims": list(om.output_shapes)}, interning)
     for port in om.outputs:
         name, _, index = port.source.rpartition(":")
         found += chunk(5, port.source) + chunk(24, name) + number(25, int(index or 0))
@@ -368,45 +262,4 @@ def _ports(ports: Sequence[Port]) -> bytes:
         found += struct.pack("<Qii4I", port.bytes, FORMATS[port.format], ACL[port.dtype], *lengths) + name
         found += struct.pack(f"<{len(port.shape)}q{len(behind)}q", *port.shape, *behind)
         found += b"".join(struct.pack("<2q", *r) for r in port.ranges)
-    return found
-
-
-# --- layouts, element by element as Ascend's documentation describes them
-
-
-def pack(values: np.ndarray, layout: str, origin: str, c0: int = 16) -> np.ndarray:
-    """Return values as they lie on the device."""
-    if layout == "FRACTAL_NZ":
-        return _to_nz(values, c0)
-    if layout == "FRACTAL_Z":
-        return _to_z(np.transpose(values, [origin.index(a) for a in "NCHW"]), c0)
-    if layout == "NC1HWC0":
-        return _to_nc1hwc0(np.transpose(values, [origin.index(a) for a in "NCHW"]), c0)
-    if layout != origin and sorted(layout) == sorted(origin):
-        return np.ascontiguousarray(np.transpose(values, [origin.index(a) for a in layout]))
-    return values
-
-
-def _to_nz(values: np.ndarray, n0: int) -> np.ndarray:
-    m, n = values.shape[-2:]
-    found = np.zeros((*values.shape[:-2], -(-n // n0), -(-m // 16), 16, n0), values.dtype)
-    for i in range(m):
-        for j in range(n):
-            found[..., j // n0, i // 16, i % 16, j % n0] = values[..., i, j]
-    return found
-
-
-def _to_z(values: np.ndarray, c0: int) -> np.ndarray:
-    n, c, h, w = values.shape
-    found = np.zeros((-(-c // c0) * h * w, -(-n // 16), 16, c0), values.dtype)
-    for i, j, y, x in np.ndindex(n, c, h, w):
-        found[(j // c0 * h + y) * w + x, i // 16, i % 16, j % c0] = values[i, j, y, x]
-    return found
-
-
-def _to_nc1hwc0(values: np.ndarray, c0: int) -> np.ndarray:
-    n, c, h, w = values.shape
-    found = np.zeros((n, -(-c // c0), h, w, c0), values.dtype)
-    for i, j, y, x in np.ndindex(n, c, h, w):
-        found[i, j // c0, y, x, j % c0] = values[i, j, y, x]
     return found
