@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import re
 import struct
 import zipfile
@@ -110,7 +111,7 @@ def _kind(path: Path, head: bytes) -> Kind:
         return _hdf5_kind(path)
     if head.startswith(_NPY):
         return "npy"
-    if head.startswith(b"IMOD"):
+    if head.startswith((b"IMOD", b"PICO")):  # PICO is a variant for other chips, which the reader refuses
         return "om"
     if _looks_like_safetensors(head):
         return "safetensors"
@@ -256,7 +257,7 @@ def _looks_like_safetensors(head: bytes) -> bool:
 
 
 def files_of(artifact: Artifact) -> Iterator[Path]:
-    """Yield every file whose bytes make the artifact: a folder's tree, an ONNX file's external data beside it.
+    """Yield every file whose bytes make the artifact: a folder's tree, an ONNX's or OM's external weights beside it.
 
     Raises:
         ArtifactError: a folder holds a link that leads nowhere.
@@ -274,6 +275,8 @@ def files_of(artifact: Artifact) -> Iterator[Path]:
     yield path
     if artifact.kind == "onnx":
         yield from _onnx_data_files(path)
+    if artifact.kind == "om":
+        yield from _om_weight_files(path)
     if artifact.kind == "json" and path.name.endswith(".safetensors.index.json"):
         yield from _shards(path)
     if artifact.kind == "openvino" and path.with_suffix(".bin").is_file():
@@ -302,6 +305,23 @@ def _onnx_data_files(path: Path) -> list[Path]:
     names = {e.value for t in _tensors(model) for e in t.external_data if e.key == "location"}
     files = [path.parent / n for n in sorted(names) if not Path(n).is_absolute() and ".." not in Path(n).parts]
     return [f for f in files if f.is_file() and f != path]
+
+
+def _om_weight_files(path: Path) -> list[Path]:
+    """Return the files in the folder ``weight`` beside an OM compiled with ``--external_weight=1``: FileConstant nodes.
+
+    Which of them a node means is not told apart: the runtime looks there.
+    """
+    folder = path.parent / "weight"
+    if not folder.is_dir():
+        return []
+    try:
+        with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data.find(b"FileConstant") < 0:
+                return []
+    except (OSError, ValueError):
+        return []
+    return sorted(p for p in folder.rglob("*") if p.is_file())
 
 
 def _tensors(model: Any) -> Iterator[Any]:

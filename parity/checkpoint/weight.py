@@ -50,6 +50,8 @@ class Weight:
         statistics: whether it is a normalizer's mean, scale or count rather than something that was learned.
         quantization: how to read integers as numbers, where the file says.
         place: where its values lie, where the format lets tensors share memory (torch's own files).
+        compiled: whether a compiler rounded its values once to this dtype, as Ascend's does: then what is computed from
+            a checkpoint must agree element by element, not merely to within a share of the largest.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Weight:
     statistics: bool = False
     quantization: Quantization | None = field(default=None, repr=False, compare=False)
     place: Place | None = field(default=None, repr=False, compare=False)
+    compiled: bool = False
 
     @property
     def array(self) -> Array:

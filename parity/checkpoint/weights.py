@@ -8,6 +8,7 @@ from pathlib import Path
 
 from parity.artifact import Artifact, recognize
 from parity.checkpoint.npz import read_npz_weights
+from parity.checkpoint.om import read_om_weights
 from parity.checkpoint.onnx import read_onnx_weights
 from parity.checkpoint.pt2 import read_pt2_weights
 from parity.checkpoint.safetensors import SafetensorsFile, open_safetensors
@@ -20,11 +21,11 @@ from parity.errors import ArtifactError
 
 __all__ = ["Weight", "read_weights", "trees"]
 
-READABLE = "ONNX, TorchScript, .pt2, a checkpoint, safetensors, .npz, or a folder with model.safetensors"
+READABLE = "ONNX, OM, TorchScript, .pt2, a checkpoint, safetensors, .npz, or a folder with model.safetensors"
 
 
 def read_weights(artifact: Artifact | str | Path) -> Mapping[str, Weight]:
-    """Return the tensors of an ONNX, TorchScript, ``.pt2``, checkpoint, safetensors or ``.npz`` file, or of a folder.
+    """Return the tensors of an ONNX, OM, TorchScript, ``.pt2``, checkpoint, safetensors or ``.npz`` file, or a folder.
 
     A folder is LeRobot's, or any with ``model.safetensors`` or its index; an index stands for all its files.
 
@@ -55,12 +56,7 @@ def read_weights(artifact: Artifact | str | Path) -> Mapping[str, Weight]:
         file = open_safetensors(path)
         return of_files(dict.fromkeys(file.names, file))
     if artifact.kind in ("om", "om2"):
-        raise ArtifactError(
-            f"{path}: the weights inside OM files are not read yet",
-            expected=READABLE,
-            remedy="give the ONNX file that atc compiled (its --model), and judge what atc made of it by its outputs: "
-            "`parity compare` with what the device recorded",
-        )
+        return read_om_weights(path)
     raise ArtifactError(
         f"{path}: recognized as {artifact.kind}, which holds no weights that parity can read", expected=READABLE
     )

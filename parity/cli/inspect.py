@@ -34,6 +34,7 @@ def command(artifacts: tuple[str, ...], strict: bool, json_file: str | None) -> 
     from parity.cli.inspecting_evaluations import print_logs
     from parity.contract import read_contract
     from parity.contract.disagree import disagreements_of, only_one_says
+    from parity.contract.disagree_om import om_findings_of
     from parity.evaluation.registry import find_log, read_evaluation
 
     claim(json_file)
@@ -46,7 +47,8 @@ def command(artifacts: tuple[str, ...], strict: bool, json_file: str | None) -> 
         print_logs(evaluations, people(json_file))
         return Verdict(document["verdict"]).exit_code
     found = disagreements_of(contracts)
-    alone = [f for other in contracts[1:] for f in only_one_says(contracts[0], other)]
+    alone = om_findings_of(contracts)
+    alone += [f for other in contracts[1:] for f in only_one_says(contracts[0], other)]
     joined = _joined(contracts)
     document = inspection(contracts, joined, found, alone, strict=strict, evaluations=evaluations)
     write_json(document, json_file)
@@ -79,7 +81,7 @@ def inspection(
 
     own = [f for c in (*contracts, joined) for f in c.findings] + [f for log in evaluations for f in log.findings]
     reasons = [d.sentence for d in found if d.severity != "info"]
-    reasons += [f.title for f in own if f.severity == "error"]
+    reasons += [f.title for f in (*own, *alone) if f.severity == "error"]
     failed = strict and bool(reasons)
     return {
         "schema": 1,

@@ -107,6 +107,10 @@ def facts(contract: Contract) -> Iterator[str]:
         if t.range is not None:
             yield f"range of {t.name}: {t.range.kind}, from {source_of(contract, t.range)}"
     yield from _training(contract.metadata)
+    if contract.kind == "om":
+        from parity.cli.inspecting_om import facts as om_facts
+
+        yield from om_facts(contract.metadata)
     if contract.precision:
         yield f"precision: {contract.precision}"
     if "actor" in contract.metadata:

@@ -24,8 +24,8 @@ def command(
 ) -> int:
     """Tell which tensors of which CHECKPOINT are inside EXPORTED, by their values. Nothing is executed.
 
-    EXPORTED and each CHECKPOINT is ONNX, TorchScript, .pt2, a checkpoint, safetensors, .npz or a LeRobot folder; a
-    folder of checkpoints stands for all in it.
+    EXPORTED and each CHECKPOINT is ONNX, OM, TorchScript, .pt2, a checkpoint, safetensors, .npz or a LeRobot folder;
+    a folder of checkpoints stands for all in it.
 
     Exit codes: 0 all tensors that tell anything were found (MATCH), 1 not all (PARTIAL, STALE, FOREIGN), or
     something outside of --only moved, 2 EXPORTED or every CHECKPOINT is unreadable, 3 nothing there to be told by.

@@ -16,12 +16,12 @@ from parity.artifact import recognize
 from parity.cli.judging import Outcome, judge_now
 from parity.errors import ArtifactError, OutputError, UsageError
 from parity.release.baseline import against, check_baseline
+from parity.release.beside import CHECKPOINT
 from parity.release.config import Config, load_config
 from parity.release.measure import Measured
 from parity.release.prepare import Prepared
 from parity.release.rejudge import rejudge
 from parity.release.replaying import STATES
-from parity.release.sides import CHECKPOINT
 from parity.release.suite_run import run_suites
 from parity.report.json_file import read_json
 from parity.report.terminal import print_report

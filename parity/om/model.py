@@ -128,6 +128,9 @@ class OmModel:
         sizes: ``weight_size``, ``memory_size`` and the bytes of each partition, by name.
         nodes: of the main graph and its subgraphs.
         random_ops: names of nodes that draw noise.
+        output_shapes: for a model with gears, ``<gear>,<output>,<dims…>`` each, where the file says it.
+        name_order: inputs in the order in which gears of kind ``dims`` are given, where the file says it.
+        in_out_info: whether inputs and outputs are told by the file's own table, as newer files do, or by its graph.
     """
 
     path: Path
@@ -142,6 +145,9 @@ class OmModel:
     nodes: tuple[OmNode, ...]
     constants: Mapping[str, OmConstant]
     random_ops: tuple[str, ...] = ()
+    output_shapes: tuple[str, ...] = ()
+    name_order: tuple[str, ...] = ()
+    in_out_info: bool = False
 
     @property
     def soc(self) -> str | None:

@@ -133,6 +133,8 @@ def _side(layout: Layout, table: dict[str, Any]) -> None:
         table["path"] = layout.artifact(path)
     if table.get("checkpoint"):
         table["checkpoint"] = layout.artifact(table["checkpoint"])
+    if table.get("artifact"):
+        table["artifact"] = layout.artifact(table["artifact"])
     around = table.get("pipeline")
     if isinstance(around, dict):
         table["pipeline"] = {**around, "path": layout.artifact(around["path"])}

@@ -21,6 +21,7 @@ from parity.pack.layout import Layout, lay_out
 from parity.pack.manifest import NAME, Entry, encode
 from parity.pack.toml_file import dump
 from parity.pack.verify import verify
+from parity.release.beside import BEHIND
 from parity.release.config import Config, load_config
 from parity.release.prepare import prepare
 from parity.release.rejudge import rejudge
@@ -199,6 +200,9 @@ def _unfit(report: Mapping[str, Any], sides: list[Side], config: Config) -> str 
             return f"the bytes of {side.name} cannot be told"
         if judged.get(side.name) != side.sha256:
             return f"it was judged on other bytes of {side.name}"
+        behind = side.behind
+        if behind is not None and judged.get(f"{side.name}{BEHIND}") != behind.sha256:
+            return f"it was judged on another artifact behind {side.name}"
     return None
 
 

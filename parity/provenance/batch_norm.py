@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from parity.tensor import Array
 
 EPS = (1e-5, 1e-3, 1e-6)  # torch's default, TensorFlow-like ones; a state dict does not hold it
+# What torch and TensorFlow call the parts: mean, variance, gamma, beta.
+CALLED = (
+    ("running_mean", "running_var", "weight", "bias"),
+    ("moving_mean", "moving_variance", "gamma", "beta"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +46,11 @@ def norms_of(weights: Mapping[str, Weight]) -> dict[int, Norms]:
     """
     found: dict[int, list[tuple[str, Array, Array, Array]]] = defaultdict(list)
     for name, mean in weights.items():
-        prefix = name.removesuffix("running_mean")
-        var = weights.get(f"{prefix}running_var")
-        gamma, beta = (weights.get(prefix + p) for p in ("weight", "bias"))
+        called = next((c for c in CALLED if name.endswith(c[0])), None)
+        prefix = name.removesuffix(called[0]) if called else name
+        var, gamma, beta = (weights.get(prefix + c) for c in called[1:]) if called else (None, None, None)
         parts = [w for w in (var, gamma, beta) if w is not None]
-        if prefix == name or var is None or any(w.shape != mean.shape for w in parts) or len(mean.shape) != 1:
+        if var is None or any(w.shape != mean.shape for w in parts) or len(mean.shape) != 1:
             continue
         for eps in EPS:
             with np.errstate(all="ignore"):
@@ -65,7 +70,8 @@ def scaled(fits: Fits, pool: Pool, norms: Mapping[int, Norms]) -> str | None:
         if source.quantization is not None:
             continue
         for view in views(source, shape):
-            for axis in range(min(len(shape), 2)):  # ConvTranspose and MatMul have their outputs on axis 1
+            # ConvTranspose and MatMul have their outputs on axis 1, TensorFlow's convolutions on the last.
+            for axis in sorted({0, min(1, len(shape) - 1), len(shape) - 1}):
                 those = norms.get(shape[axis])
                 prefix = None if those is None else _scaled_by(fits, view, axis, those)
                 if prefix is not None:
@@ -96,7 +102,7 @@ def shifted(fits: Fits, pool: Pool, norms: Mapping[int, Norms]) -> str | None:
     those = norms.get(fits.values.size)
     if those is None:
         return None
-    biases = [w for w in pool.of_shape(fits.plain) if w.name.endswith("bias") and w.quantization is None]
+    biases = [w for w in pool.of_shape(fits.plain) if w.name.endswith(("bias", "biases")) and w.quantization is None]
     with np.errstate(all="ignore"):
         return _shifted_by(fits, [None, *biases], those)
 
@@ -112,7 +118,8 @@ def _shifted_by(fits: Fits, biases: Sequence[Weight | None], norms: Norms) -> st
         first = (start[0] - norms.mean[:, 0]) * norms.scale[:, 0] + norms.beta[:, 0]
         for i in np.flatnonzero(np.abs(first - values[0]) <= limits):
             folded = (start - norms.mean[i]) * norms.scale[i] + norms.beta[i]
-            if np.abs(values - folded).max() <= limits[i]:
+            parts = np.maximum(np.abs(start), np.abs(norms.mean[i])) * np.abs(norms.scale[i])
+            if np.abs(values - folded).max() <= limits[i] and (not fits.strict or fits(folded, parts)):
                 prefix = norms.prefixes[i]
                 return f"{prefix}*" if bias is None else f"{bias.name} and {prefix}*"
     return None

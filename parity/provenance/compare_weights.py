@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,8 @@ BLOCK = 1 << 20
 # What normalizers add to a standard deviation before they divide: rsl_rl 1e-2, others 1e-5 to 1e-8.
 EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
 STD_TOLERANCE = {"float64": 4e-7, "float32": 4e-7, "float16": 1e-3, "bfloat16": 8e-3}  # rounding of ``std + eps``
+
+ROUNDED_ONCE = {"float16": 2.0**-11 + 2.0**-21, "bfloat16": 2.0**-8 + 2.0**-21}  # what a compiler wrote: half a step
 
 # The least and the largest float16 number of onnxruntime.transformers.float16 and of onnxconverter_common.float16.
 CONVERTERS = ((5.96e-8, 65504.0), (1e-7, 1e4))
@@ -138,6 +141,12 @@ def _quantized_from(exported: Weight, b: Array, source: Weight) -> bool:
     return bool(within.all()) and bool(np.isfinite(gap).all())
 
 
+def rounding_of(exported: Weight, usual: Mapping[str, float]) -> float | None:
+    """Return how far, relative, an element may be from what a statistic gives; None where its dtype is no float."""
+    usually = usual.get(exported.dtype)
+    return ROUNDED_ONCE.get(exported.dtype, usually) if exported.compiled and usually is not None else usually
+
+
 def is_variance(weight: Weight) -> bool:
     """Whether a statistic is a variance rather than a deviation, as its name says (``_var``, ``running_var``)."""
     return "var" in weight.name.rpartition(".")[2]
@@ -145,7 +154,7 @@ def is_variance(weight: Weight) -> bool:
 
 def is_folded_std(exported: Weight, source: Weight) -> bool:
     """Whether a constant is a normalizer's std, or the root of its variance, with an epsilon added, or its inverse."""
-    tolerance = STD_TOLERANCE.get(exported.dtype)
+    tolerance = rounding_of(exported, STD_TOLERANCE)
     if squeezed(exported.shape) != squeezed(source.shape) or tolerance is None or not is_weight_like(source):
         return False
     x, y = exported.as_float().reshape(-1), source.as_float().reshape(-1)

@@ -13,6 +13,7 @@ from parity.provenance.compare_weights import squeezed
 from parity.provenance.folds import Folds
 from parity.provenance.parts import fitted, joined_from, split_of
 from parity.provenance.pool import Pool, probe
+from parity.provenance.reshaped import padded_from, reshaped_from
 
 if TYPE_CHECKING:
     from parity.tensor import Array
@@ -103,6 +104,7 @@ class Finder:
         if computed is not None:
             return Found(what.name, "folded", computed)
         parts = split_of(what.weight, self.pool) or joined_from(what.weight, self.pool)
+        parts = parts or reshaped_from(what.weight, self.pool) or padded_from(what.weight, self.pool)
         return Found(what.name, None) if parts is None else Found(what.name, parts[1], parts[0])
 
 

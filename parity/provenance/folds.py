@@ -17,7 +17,7 @@ import numpy as np
 
 from parity.checkpoint.weight import Weight
 from parity.provenance.batch_norm import Norms, norms_of, scaled, shifted
-from parity.provenance.compare_weights import EPSILONS, is_folded_std, is_variance, squeezed
+from parity.provenance.compare_weights import EPSILONS, is_folded_std, is_variance, rounding_of, squeezed
 from parity.provenance.fits import CLOSE, Fits
 from parity.provenance.pool import Key, Pool, agreeing, grouped, held, numbers_of, probe, views
 from parity.provenance.rebuilt import recurrent_weights
@@ -113,13 +113,14 @@ class Folds:
         return frozenset(w.name for w in self._pool.weights if _is_deviation(w))
 
     def _statistic(self, exported: Weight) -> str | None:
-        if exported.size > MAX_STATISTICS or exported.dtype not in STATISTICS_CLOSE:
+        tolerance = rounding_of(exported, STATISTICS_CLOSE)
+        if exported.size > MAX_STATISTICS or tolerance is None:
             return None
         fitting = [w for w in self._pool.of_shape(exported) if w.name in self._deviations]
         for source in sorted(fitting, key=is_variance):  # a deviation, where both are kept, is what was folded
             if is_folded_std(exported, source) or (_is_deviation(exported) and is_folded_std(source, exported)):
                 return source.name
-        values, tolerance = numbers_of(exported).reshape(-1), STATISTICS_CLOSE[exported.dtype]
+        values = numbers_of(exported).reshape(-1)
         for a, b in _siblings(fitting):
             x, y = numbers_of(a).reshape(-1), numbers_of(b).reshape(-1)
             # Most are ruled out by their first element.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from parity.checkpoint.finite import finite_finding
 from parity.checkpoint.weight import Weight
+from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.provenance.compare_weights import is_weight_like
 from parity.provenance.find import Found
@@ -31,9 +34,21 @@ def health(source: Source) -> list[Finding]:
         ArtifactError: a tensor's bytes cannot be read.
     """
     weights = source.checkpoint.weights
+    if source.checkpoint.artifact.kind == "om":  # its matrices of zeros are the compiler's pads
+        return [f for f in [finite_finding(_readable(weights))] if f is not None]
     told = [_pickled(source), _adapters(source.name, weights), _buffers(source, weights)]
     told += [_zero(source, weights), _untouched(source, weights), finite_finding(weights.values())]
     return [f for f in told if f is not None]
+
+
+def _readable(weights: Mapping[str, Weight]) -> Iterator[Weight]:
+    """Yield the tensors whose values can be had: a compiler may store one in a way that is not known."""
+    for weight in weights.values():
+        try:
+            array = weight.load()
+        except ArtifactError:
+            continue
+        yield replace(weight, load=partial(np.asarray, array))
 
 
 def _pickled(source: Source) -> Finding | None:

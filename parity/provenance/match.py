@@ -158,7 +158,8 @@ def match_sides(reference: Artifact, candidate: Artifact) -> WeightMatch:
         ArtifactError: a file cannot be read.
     """
     trained, exported = (source_of(read_checkpoint(a)) for a in (reference, candidate))
-    if reference.kind in GRAPHS and candidate.kind not in GRAPHS:
+    # An OM holds what its source holds, rounded: never the other way round.
+    if (reference.kind in GRAPHS and candidate.kind not in GRAPHS) or candidate.kind != reference.kind == "om":
         trained, exported = exported, trained
     return match_evaluated(exported, trained)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from parity.provenance.relation import RANK, Outcome, relate
 from parity.provenance.source import WHOLE, Source, only_names, read_source
 
 Progress = Callable[[int, int], None]
+QUANTIZED = 64  # integers of 8 bits from which on a constant is taken for weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,39 @@ class Trace:
 def speaking(weights: Mapping[str, Weight]) -> tuple[list[Asked], Counter[str]]:
     """Return the tensors that say whose they are, and how many of the others there are, by reason.
 
+    A constant that a compiler stored in a way that is not known, such as integers without their scale, is asked for all
+    the same, and found nowhere.
+
     Raises:
         ArtifactError: a tensor's bytes cannot be read.
     """
     found, silent = [], Counter[str]()
     with np.errstate(all="ignore"):
         for weight in map(held, weights.values()):
-            why = why_silent(weight)
+            try:
+                why = why_silent(weight)
+            except ArtifactError:
+                if not weight.compiled:
+                    raise
+                why = None
+                weight = _unknown(weight)
+            if why is not None and quantized_without_scale(weight):
+                why, weight = None, _unknown(weight)
             if why is None:
                 found.append(asked(weight))
             else:
                 silent[why] += 1
     return found, silent
+
+
+def quantized_without_scale(weight: Weight) -> bool:
+    """Whether a compiler's constant is weights as integers, of which it does not say what numbers they stand for."""
+    small = weight.dtype in ("int8", "uint8", "int4", "uint4")
+    return weight.compiled and small and weight.quantization is None and weight.size >= QUANTIZED
+
+
+def _unknown(weight: Weight) -> Weight:
+    return replace(weight, shape=(2,), dtype="float32", load=lambda: np.full(2, np.nan, np.float32))
 
 
 def trace(
@@ -110,7 +132,7 @@ def trace(
     """Return which tensors of which checkpoint are inside an exported file; nothing is executed.
 
     Args:
-        exported: ONNX, TorchScript, ``.pt2``, a checkpoint, safetensors, ``.npz`` or a LeRobot folder.
+        exported: ONNX, OM, TorchScript, ``.pt2``, a checkpoint, safetensors, ``.npz`` or a LeRobot folder.
         checkpoints: where they may come from, each of the same kinds. One that is unreadable is noted.
         progress: called with how many checkpoints were read, of how many.
 

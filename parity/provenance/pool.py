@@ -138,6 +138,17 @@ class Pool:
         """Return the sources of the exported tensor's shape, their axes in any order."""
         return self._groups.get(tuple(sorted(squeezed(exported.shape))), ([], np.empty((0, PROBES))))[0]
 
+    def of_size(self, size: int) -> list[Weight]:
+        """Return the sources of so many elements."""
+        return self._sizes.get(size, [])
+
+    @cached_property
+    def _sizes(self) -> dict[int, list[Weight]]:
+        found: dict[int, list[Weight]] = {}
+        for weight in self.weights:
+            found.setdefault(weight.size, []).append(weight)
+        return found
+
     def starting_with(self, number: float, dtype: str) -> list[Weight]:
         """Return the sources whose first element, rounded to ``dtype``, is ``number``."""
         if dtype not in self._corners:

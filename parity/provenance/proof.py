@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parity.errors import ArtifactError
+from parity.errors import ArtifactError, UsageError
 from parity.provenance.only import Changes, changes, checked
 from parity.provenance.origin import Candidate, Progress, none_readable, speaking
 from parity.provenance.pool import Pool
@@ -60,6 +60,11 @@ def prove(
         UsageError: no tensor is inside a pattern.
     """
     source = read_source(tuned)
+    if source.checkpoint.artifact.kind == "om":
+        raise UsageError(
+            f"{tuned}: an OM holds its weights rounded: that the others are equal bit by bit cannot be told from it",
+            remedy="ask --only of the file that was compiled, and `parity provenance` whether the OM is from that",
+        )
     groups: list[tuple[Proof, ...]] = []
     unreadable: list[tuple[str, ArtifactError]] = []
     for i, path in enumerate(bases):

@@ -17,7 +17,7 @@ from parity.errors import ArtifactError
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors", ".npz")
-GRAPHS = ("onnx", "torchscript", "pt2")
+GRAPHS = ("onnx", "torchscript", "pt2", "om")
 WHOLE = "+"  # joins the names of weight sets
 # "model_9900", "25000", "iter-100"; a version such as "act_v2" is no step
 _NUMBERED = re.compile(

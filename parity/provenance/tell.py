@@ -13,6 +13,7 @@ from parity.provenance.health import health, left_out_adapters
 from parity.provenance.origin import Candidate, Trace
 from parity.provenance.relation import Outcome
 from parity.provenance.tell_names import names_finding
+from parity.provenance.tell_om import om_findings
 from parity.provenance.words import LISTED, NAMED, finding_on, listed
 from parity.verdict import Verdict
 
@@ -105,6 +106,7 @@ def findings_of(found: Trace) -> list[Finding]:
         if best.outcome.relation in ("MATCH", "PARTIAL"):
             told.append(left_out_adapters(best.outcome.found, best.source.checkpoint.weights))
         told.append(names_finding(found.exported, best))
+    told += om_findings(found)
     return by_severity([f for f in told if f is not None])
 
 
@@ -207,7 +209,8 @@ def _tied(best: Candidate, ties: Sequence[Candidate]) -> Finding:
         TIED,
         "info",
         f"Others match as well as {place(best)}: {listed([place(c) for c in ties])}.",
-        detail="Their weights are the same as far as the exported file goes.",
+        detail="Their weights are the same as far as the exported file goes"
+        + (": after the rounding that it was made with." if best.outcome.rounded else "."),
         where=best.source.name,
         evidence={"also": [{"checkpoint": c.source.name, "tree": c.tree} for c in ties[:LISTED]]},
     )

@@ -137,6 +137,14 @@ class ReferenceTable(RunnerTable):
 
 
 class CandidateTable(RunnerTable):
+    """What is under test.
+
+    ``artifact``: the file that answered, where `path` is a recording or `command` a program; its weights and contract
+    are judged beside the outputs. ``soc``: the chip that it has to run on, such as Ascend310P3.
+    """
+
+    artifact: Text | None = None
+    soc: Annotated[str, Field(pattern=r"^Ascend[0-9A-Za-z_-]{2,40}$")] | None = None
     name: Annotated[str, Field(pattern=NAME)]
     checkpoints: None = None  # many candidates in one table: see `parity.release.many`
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from parity.errors import ArtifactError, ParityError
+from parity.release.compiled import look as look_at_compiled
 from parity.release.facts import Facts
 from parity.release.floor_run import Terms, measure_terms, recorded_terms
 from parity.release.normalization import look
@@ -32,10 +33,12 @@ from parity.release.weights import weigh
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
 from parity.runner.composed import ComposedSession
+from parity.runner.origin import repeated_of
 from parity.runner.process import stop_under
+from parity.runner.recorded import recorded_environment
 from parity.stages import is_of_stages
 from parity.tensor import Array, Block, Case, stack
-from parity.trace import TraceWriter
+from parity.trace import Trace, TraceWriter
 
 AT_ONCE = 8  # candidates that are loaded together
 Report = Callable[[str, int, int], None]  # side, cases done, cases in all
@@ -93,6 +96,7 @@ def execute(
                         _search(prepared, lives)
                     look_alone(prepared, lives[0], opened)
                 _weigh_all(prepared, opened)
+                _look_into(prepared, opened)
             _survey(prepared, lives[0].facts)
         except KeyboardInterrupt:
             _interrupted(sides, lives, folder)
@@ -150,7 +154,9 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
         facts.failure = side.problem
         return Live(side, None, facts)
     if link_recording(prepared, side, folder / f"{side.name}.h5"):
-        facts.environment = {"recorded": True}
+        with Trace.open(side.spec.path) as trace:
+            facts.environment = recorded_environment(trace)
+            facts.repeat_differs.update(repeated_of(trace.meta))
         facts.completed = len(prepared.cases)
         return Live(side, None, facts)
     try:
@@ -192,6 +198,16 @@ def _weigh_all(prepared: Prepared, lives: Sequence[Live]) -> None:
             started = time.perf_counter()
             live.facts.weights = weigh(live.side, prepared.weighing.checkpoints)
             live.facts.seconds["weights"] = time.perf_counter() - started
+
+
+def _look_into(prepared: Prepared, lives: Sequence[Live]) -> None:
+    """Note what can be told of each candidate's OM without running it."""
+    for live in lives:
+        if live.side is not prepared.reference:
+            started = time.perf_counter()
+            live.facts.compiled = look_at_compiled(prepared, live.side)
+            if live.facts.compiled is not None:
+                live.facts.seconds["compiled"] = time.perf_counter() - started
 
 
 def _survey(prepared: Prepared, facts: Facts) -> None:

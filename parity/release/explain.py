@@ -34,7 +34,7 @@ from parity.release.state import SEQUENCE
 from parity.runner.composed import GRAPH
 from parity.tensor import Array
 
-WITH_WEIGHTS = ("onnx", "torchscript", "pt2", "checkpoint", "safetensors", "folder")
+WITH_WEIGHTS = ("onnx", "torchscript", "pt2", "checkpoint", "safetensors", "folder", "om")
 MAX_ELEMENTS = 1 << 22
 
 
@@ -150,7 +150,7 @@ def _around(candidate: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 def _weights(reference: Side, candidate: Side) -> WeightMatch | None:
     """Return how many of the candidate's weights are the reference's, or None where either holds none to read."""
-    sources = [s.checkpoint.artifact if s.checkpoint else s.artifact for s in (reference, candidate)]
+    sources = [s.checkpoint.artifact if s.checkpoint else s.shipped for s in (reference, candidate)]
     found: list[Artifact] = [a for a in sources if a is not None]
     if len(found) < 2 or any(a.kind not in WITH_WEIGHTS for a in found):
         return None

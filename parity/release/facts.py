@@ -26,6 +26,7 @@ class Facts:
         completed: number of cases that ran.
         outputs: names of what it gave, in the contract's words.
         weights: whose weights it holds, as `parity provenance --json` has it, where ``[weights]`` asks for it.
+        compiled: what can be told of its OM without running it, see `parity.release.compiled`; None where it has none.
         stats: of the reference alone: what `parity stats --json` says of the release's ``[stats]``, where it has any.
         replay: of the reference alone: what was replayed, where the release has ``[replay]``.
         seconds: where time went; never part of the report.
@@ -43,6 +44,7 @@ class Facts:
     completed: int = 0
     outputs: list[str] = field(default_factory=list)
     weights: Mapping[str, Any] | None = None
+    compiled: Mapping[str, Any] | None = None
     stats: Mapping[str, Any] | None = None
     replay: Mapping[str, Any] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Facts:
             "completed": self.completed,
             "outputs": list(self.outputs),
             **({} if self.weights is None else {"weights": dict(self.weights)}),
+            **({} if self.compiled is None else {"compiled": dict(self.compiled)}),
             **({} if self.stats is None else {"stats": dict(self.stats)}),
             **({} if self.replay is None else {"replay": dict(self.replay)}),
         }

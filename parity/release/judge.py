@@ -11,6 +11,7 @@ from typing import Any
 from parity.compare.budget import Budget
 from parity.finding import Finding, by_severity
 from parity.release import gate
+from parity.release.compiled import compiled_findings
 from parity.release.config import BudgetTable, Config, WaiverTable
 from parity.release.decide import Terms, decide
 from parity.release.document import blank_report
@@ -172,9 +173,12 @@ def _candidate_findings(
     scales = {r["output"]: max(r["floor"]["scale"], default=0.0) for r in rows if r.get("floor")}
     tried = {s.name: refusal_of(prepared, s, facts[s.name], config.contract) for s in (prepared.reference, side)}
     yield from gate.ran(facts["reference"], facts[name], {n: r for n, r in tried.items() if r is not None})
+    for which in (prepared.reference, side):
+        yield from gate.stood_in(facts[which.name].environment, which.name, name)
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level(misplaced(config, name, levels_of(prepared.reference, [side])[name]), name)
     yield from weight_findings(prepared.weighing, facts[name], name)
+    yield from compiled_findings(facts[name], side, judged)
     if name in prepared.by_draws:
         yield from gate.by_draws(name)
         yield from precision_findings(side, facts[name], judged, prepared.reference, facts["reference"])
@@ -182,6 +186,7 @@ def _candidate_findings(
     for which in (prepared.reference, side):
         about = None if which is prepared.reference else name
         yield from session_findings(facts[which.name], Path(which.spec.path).name or which.name, about)
+        yield from gate.answered_in_part(facts[which.name], Path(which.spec.path).name, name)
         yield from gate.repeats(facts[which.name], scales, name)
         ops = which.contract.metadata.get("random_ops", ()) if which.contract else ()
         yield from gate.random_ops([str(o) for o in ops], which.spec.path or which.given, name)

@@ -15,7 +15,9 @@ VERIFIED = ("onnxruntime", "torch")  # runners that compute in the class their g
 
 def found_class(side: Side, facts: Facts) -> str | None:
     """Return the lowest class seen, by the reader in the graph or by the runner at run time; None if neither knows."""
-    seen = [p for p in (side.contract.precision if side.contract else None, facts.precision) if p is not None]
+    behind = side.behind.contract if side.behind is not None else None
+    said = [c.precision for c in (side.contract, behind) if c is not None]
+    seen = [p for p in (*said, facts.precision) if p is not None]
     known = [p for p in seen if p in CLASSES]
     return max(known, key=CLASSES.index) if known else (seen[0] if seen else None)
 

@@ -40,6 +40,7 @@ HASHED_ALIKE = (
     "torchscript",
     "pt2",
     "openvino",
+    "om",
     "command",
     "checkpoint",
 )  # kinds whose worker hashes as `digest` does

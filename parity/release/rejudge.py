@@ -11,6 +11,7 @@ from typing import Any
 from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding
 from parity.release import gate
+from parity.release.compiled import judged_again
 from parity.release.config import Config
 from parity.release.decide import Terms, decide
 from parity.release.exhibits_again import still_true
@@ -40,7 +41,11 @@ REMADE = (
     "GATE016",
     "REPLAY",
     "TIME",
+    "OM034",
+    "OM035",
 )  # follow from budgets and waivers
+PREDICTED = "PRED"  # no verdict knows of it
+SET_ASIDE = (*REMADE, PREDICTED)
 EXPLAINED = ("DIAG", "WEIGHT", "STAGE01")
 JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget", "bound")
 
@@ -87,7 +92,9 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         terms[c["name"]] = Terms(c["precision"], with_limits(budgets, limited), c.get("stage_precision", {}))
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
     told = entered_at(fresh["findings"])
-    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE + OF_STAGES)]
+    foreseen = [f for f in fresh["findings"] if f["code"].startswith(PREDICTED)]
+    set_aside = (*SET_ASIDE, *OF_STAGES)
+    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(set_aside)]
     actions = [name for name, o in outputs.items() if o["role"] == "action"]
     elements = {name: o["elements"] for name, o in outputs.items()}
     for name in names:
@@ -97,6 +104,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
         kept += enters(name, fresh["comparisons"], [f.as_json() for f in kept])
     kept += _unweighed(config, fresh, names)
+    kept += judged_again(fresh, config)
     kept += _unsurveyed(config, fresh, kept)
     kept += _replayed(config, fresh, folder)
     if "exhibits" in fresh:
@@ -107,6 +115,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
     if judged["verdict"] != "FAIL":  # what explained the failure explains nothing now
         judged["findings"] = [f for f in judged["findings"] if not f["code"].startswith(EXPLAINED)]
         judged["cause"] = None
+    judged["findings"] += foreseen
     return judged
 
 

@@ -11,7 +11,9 @@ from parity.artifact import Artifact, digest, file_digest, recognize
 from parity.contract import Contract, read_contract
 from parity.contract.checkpoint import actor_contract
 from parity.errors import ArtifactError, ParityError, UsageError
-from parity.release.config import PipelineTable, RunnerTable
+from parity.release.beside import Behind, Weights, behind_of, checkpoint_of
+from parity.release.config import CandidateTable, PipelineTable, RunnerTable
+from parity.release.gears import in_gear
 from parity.release.identity import identity_of
 from parity.release.staged import Staged
 from parity.runner.base import Failure, RunnerSpec
@@ -27,28 +29,12 @@ RUNNER_OF: Mapping[str, str] = {
     "folder": "torch",
     "checkpoint": "torch",
     "openvino": "openvino",
+    "om": "om",
     "trace": "recorded",
     "npz": "recorded",
 }
 PIPELINE = " pipeline"  # what it calls the artifact that a side's pre- and post-processing is read from
-CHECKPOINT = " checkpoint"  # what the report calls the weights that the user names beside a side: "ort checkpoint"
 UNREAD = ("factory", "openvino")  # kinds that run, and of which nothing is known without running them
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Where the weights of a side lie, as the user says: read to name a cause, never to judge."""
-
-    of: str
-    artifact: Artifact
-    given: str
-    sha256: str
-    bytes: int
-
-    def artifact_json(self) -> dict[str, Any]:
-        """Return its entry in the report's ``artifacts``."""
-        told = {"path": self.given, "kind": self.artifact.kind, "sha256": self.sha256, "bytes": self.bytes}
-        return {**told, "side": f"{self.of}{CHECKPOINT}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +72,8 @@ class Side:
     ``given`` is the path or command as the user wrote it. ``declared`` is the declared precision class, None where the
     user left it out. ``contract`` is None where nothing can be known without running (a factory, a command); where a
     ``pipeline`` is around the graph, it is that of the policy as a whole.
-    ``problem`` says why the side cannot be run at all; ``staged`` are its graphs where it has several.
+    ``problem`` says why the side cannot be run at all; ``staged`` are its graphs where it has several. ``behind`` is
+    the artifact that a recording or command stands for, ``soc`` the chip that it has to run on.
     """
 
     name: str
@@ -101,6 +88,8 @@ class Side:
     adapter: Mapping[str, Any] = field(default_factory=dict)
     problem: Failure | None = None
     checkpoint: Weights | None = None
+    behind: Behind | None = None
+    soc: str | None = None
     given: str = ""
     staged: Staged | None = None
 
@@ -108,7 +97,7 @@ class Side:
         """Return the side's entries in the report's ``artifacts``: what it runs, then the weights that explain it."""
         kind = self.artifact.kind if self.artifact else self.spec.runner
         own = {"path": self.given, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
-        around = [p.artifact_json() for p in (self.pipeline, self.checkpoint) if p is not None]
+        around = [p.artifact_json() for p in (self.pipeline, self.checkpoint, self.behind) if p is not None]
         inside = self.staged.artifacts_json(self.name) if self.staged is not None else []
         return [own, *inside, *around]
 
@@ -117,6 +106,11 @@ class Side:
         """What the artifact itself takes and gives, without its pipeline."""
         composed = self.pipeline.composition if self.pipeline else None
         return composed.graph if composed is not None else self.contract
+
+    @property
+    def shipped(self) -> Artifact | None:
+        """The artifact that goes onto the robot: the one behind a recording, else what runs."""
+        return self.behind.artifact if self.behind is not None else self.artifact
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -157,7 +151,9 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         "noise": tuple(table.noise),
         "pipeline": _pipeline(table.pipeline, name, root),
         "adapter": adapter,
-        "checkpoint": _checkpoint(table.checkpoint, name, root),
+        "checkpoint": checkpoint_of(table.checkpoint, name, root),
+        "behind": behind_of(table.artifact, name, root) if isinstance(table, CandidateTable) else None,
+        "soc": table.soc if isinstance(table, CandidateTable) else None,
         "given": table.path or " ".join(table.command),
     }
     try:
@@ -198,28 +194,13 @@ def _pipeline(table: str | PipelineTable | None, name: str, root: Path) -> Piped
         raise UsageError(f"[{name}] pipeline: {e.message}", expected=e.expected, remedy=e.remedy) from None
 
 
-def _checkpoint(path: str | None, name: str, root: Path) -> Weights | None:
-    """Return the artifact that holds the side's weights and its hash, None where the user names none.
-
-    Raises:
-        UsageError: there is none: a mistyped path must not silence the explanation.
-    """
-    if path is None:
-        return None
-    try:
-        artifact = recognize(root / Path(path).expanduser())
-        return Weights(name, artifact, path, *digest(artifact))
-    except ArtifactError as e:
-        raise UsageError(f"[{name}] checkpoint: {e.message}", expected=e.expected, remedy=e.remedy) from None
-
-
 def _contract(artifact: Artifact, spec: RunnerSpec) -> Contract | None:
     if artifact.kind in UNREAD:
         return None
     try:
         if artifact.kind == "checkpoint" and spec.runner == "torch":
             return actor_contract(artifact, spec.kwargs)  # what runs is what can be rebuilt, not what training declares
-        return _whole(read_contract(artifact))
+        return _whole(in_gear(read_contract(artifact), spec.options))
     except ArtifactError:
         if not _foreign(spec.runner):
             raise
@@ -248,7 +229,7 @@ def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:
     if artifact.kind not in RUNNER_OF:
         raise UsageError(
             f"{artifact.path}: nothing here runs a file of kind {artifact.kind!r}",
-            expected="ONNX, TorchScript, .pt2, a LeRobot folder, a checkpoint, package.module:factory, a trace, .npz",
+            expected="ONNX, TorchScript, .pt2, OM, LeRobot folder, checkpoint, package.module:factory, trace, .npz",
             remedy=_remedy(artifact.kind),
         )
     return replace(spec, runner=RUNNER_OF[artifact.kind])
@@ -259,7 +240,7 @@ def _remedy(kind: str) -> str:
         "safetensors": "weights alone do not run: give the LeRobot folder or `package.module:factory`",
         "json": "a configuration alone does not run: `parity inspect` shows it",
         "yaml": "a configuration alone does not run: `parity inspect` shows it",
-        "om": "record its outputs on the device and compare the trace (runner `command` or `recorded`)",
+        "om2": "OM2 is not run: compile an OM for the chip, or record on the device and compare the trace",
     }.get(kind, "check the path")
 
 

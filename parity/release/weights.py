@@ -57,10 +57,10 @@ def weighing(config: Config, root: Path) -> Weighing:
 
 def weigh(side: Side, checkpoints: Sequence[str]) -> dict[str, Any]:
     """Return whose weights a candidate holds, as `parity provenance --json` has it; or the problem that kept it."""
-    if side.artifact is None:
+    if side.shipped is None:
         return {"problem": f"{side.name} is no file whose weights can be read"}
     try:
-        found = trace(side.artifact.path, checkpoints)
+        found = trace(side.shipped.path, checkpoints)
     except ParityError as e:
         return {"problem": e.message}
     best = found.best.source.checkpoint.artifact

@@ -21,6 +21,7 @@ from parity.report.first_screen import sides_of
 from parity.report.glance import glances, outputs_of
 from parity.report.measures import measures_shown
 from parity.report.pictures import outputs_shown
+from parity.report.predicted import measured_only, predicted_only, predictions_shown
 from parity.report.replay_section import replay_shown
 from parity.report.rows import table
 from parity.report.stages_section import stages_shown
@@ -114,7 +115,9 @@ def page(report: Entry) -> dict[str, Any]:
         "sides": sides_of(report),
         "artifacts": [_artifact(a) for a in report["artifacts"]],
         "candidates": [_candidate(report, g) for g in glances(report)],
-        "findings": [_finding(f) for f in findings_of(report)],
+        "findings": [_finding(f) for f in measured_only(findings_of(report))],
+        "predictions": predictions_shown(report),
+        "predicted_findings": [_finding(f) for f in predicted_only(findings_of(report))],
         "waived": [_finding(f) for f in findings_of(report, waived=True)],
         "exhibits": outputs_shown(report),
         "stages": stages_shown(report),

@@ -10,6 +10,7 @@ from parity.report.atomic import replace_file
 from parity.report.baseline import baseline_lines
 from parity.report.figures import ABSENT, pairs, show, times
 from parity.report.glance import glances
+from parity.report.predicted import is_predicted, measured_only, predicted_only
 from parity.report.replay_view import Replayed, replayed_of
 from parity.report.terminal_replay import candidate_rows, dimension_row, replay_words, worst_lines
 from parity.report.text import markdown, markdown_code
@@ -39,7 +40,8 @@ def summary(report: Entry) -> str:
         _candidates(report),
         _worst(report),
         _replayed(report),
-        _findings("Findings", findings_of(report)),
+        _findings("Findings", measured_only(findings_of(report))),
+        _findings("Predicted, not measured", predicted_only(findings_of(report))),
         _findings("Waived findings", findings_of(report, waived=True)),
         _baseline(report),
         _tested(report),
@@ -184,7 +186,7 @@ def _findings(title: str, found: Sequence[Entry]) -> str:
     lines = [f"### {title}", ""]
     for f in found[:_ROWS]:
         place = " ".join(markdown_code(f[k]) for k in ("candidate", "where") if f.get(k))
-        mark = _MARK.get(str(f.get("severity")), "")
+        mark = "🔮" if is_predicted(f) else _MARK.get(str(f.get("severity")), "")
         lines.append(
             f"- {mark} **{markdown(f.get('code'))}** {place}: {markdown(f.get('title'), 500)}".replace("  ", " ")
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from parity.report.baseline import baseline_lines
 from parity.report.figures import ABSENT, show, times
 from parity.report.glance import Glance, glances, outputs_of
+from parity.report.predicted import is_predicted
 from parity.report.replay_view import replayed_of
 from parity.report.stages_view import staged_of
 from parity.report.terminal_replay import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _STYLE = {"PASS": "bold green", "FAIL": "bold red", "NOT_JUDGED": "bold yellow"}
 _SEVERITY = {"error": "bold red", "warning": "yellow", "info": "dim"}
+_PREDICTED = "magenta"  # no evidence: a colour of its own
 _MAX_ROWS = 24
 _MAX_FINDINGS = 30
 _MAX_SINCE = 12
@@ -225,7 +227,8 @@ def _finding_part(report: Entry, f: Entry) -> Iterator[RenderableType]:
     from rich.text import Text
 
     severity = str(f.get("severity"))
-    code = (clean(f"{severity} {f.get('code')}"), _SEVERITY.get(severity, ""))
+    style = _PREDICTED if is_predicted(f) else _SEVERITY.get(severity, "")
+    code = (clean(f"{severity} {f.get('code')}"), style)
     yield Text.assemble(code, "  ", clean(said(f, report), _MAX_WORDS))
     if f.get("remedy"):
         yield Padding(Text(clean(f"what to do: {f['remedy']}", _MAX_WORDS), style="dim"), (0, 0, 0, 2), expand=False)

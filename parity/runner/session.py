@@ -51,6 +51,7 @@ class WorkerSession:
         self._ids = itertools.count()
         self._written: dict[str, tuple[Array, dict[str, Any]]] = {}  # what lies in the folder for the next run
         self._dead: Failure | None = None
+        self._failed = False
 
     def run(
         self, block: Block, variant: Variant = "base", *, repeat: bool = False, progress: Progress | None = None
@@ -75,6 +76,7 @@ class WorkerSession:
             failure = Failure("interrupted", "interrupted by Ctrl-C")
         if failure and (failure.kind in _STICKY or not self._process.alive):
             self._dead = failure
+        self._failed = self._failed or failure is not None
         outputs, completed = self._outputs(got)
         return RunResult(outputs, completed, tuple(got.seconds[:completed]), got.differs, failure)
 
@@ -82,6 +84,22 @@ class WorkerSession:
         """End the worker; a run in another thread ends with the failure ``interrupted``."""
         self._dead = self._dead or Failure("interrupted", "the session was closed")
         self._process.stop()
+
+    def finish(self, timeout_s: float) -> None:
+        """Ask an idle worker to give back what would outlive it, such as a device's memory, and wait for its end.
+
+        Raises:
+            RunnerError: it says that it could not, and no run failed before: the first failure is the one to tell.
+        """
+        if self._dead or not self._process.alive:
+            return
+        try:
+            self._process.send({"op": "close"})
+            event = self._process.receive(timeout_s, f"{self._spec.name}: closing")
+        except WorkerDied:
+            return  # it ended, as it was asked to, or was stopped after the time
+        if not self._failed:
+            raise RunnerError(f"{self._spec.name}: closing: {event.get('message')}")
 
     def _request(self, block: Block, variant: Variant, repeat: bool) -> dict[str, Any]:
         number = next(self._ids)

@@ -36,9 +36,8 @@ class StagedSession:
 
     @property
     def info(self) -> SessionInfo:
-        """What really ran: of the first stage, with every stage's own under ``stages``; the coarsest precision."""
+        """What really ran: what any stage tells, with every stage's own under ``stages``; the coarsest precision."""
         infos = {name: s.info for name, s in self._sessions.items()}
-        first = next(iter(infos.values()))
         seen = [i.precision for i in infos.values() if i.precision is not None]
         ranked = [p for p in seen if p in CLASSES]
         stateful = [f"{name}: {i.stateful}" for name, i in infos.items() if i.stateful]
@@ -46,7 +45,7 @@ class StagedSession:
         return SessionInfo(
             inputs=self.program.inputs,
             outputs=self.program.outputs,
-            environment={**first.environment, "stages": told, "wiring": self.program.as_json()},
+            environment={**_together(list(infos.values())), "stages": told, "wiring": self.program.as_json()},
             precision=max(ranked, key=CLASSES.index) if ranked else next(iter(seen), None),
             stateful="; ".join(stateful) or None,
             variants=tuple(v for v in VARIANTS if all(v in i.variants for i in infos.values())),
@@ -113,6 +112,17 @@ class StagedSession:
         """End every stage's session."""
         for session in self._sessions.values():
             session.close()
+
+
+def _together(infos: Sequence[SessionInfo]) -> dict[str, Any]:
+    """Return what stages tell of themselves as one: what one of them says counts, such as that it only plays a device.
+
+    Of what several say the first counts; the device is the one that is only played, where there is one.
+    """
+    told: dict[str, Any] = {}
+    for info in sorted(infos, key=lambda i: not i.environment.get("stand_in")):
+        told |= {k: v for k, v in info.environment.items() if not told.get(k)}
+    return told
 
 
 class OneStage:

@@ -18,6 +18,7 @@ ROUNDS = 5
 FORMATS: dict[str, Callable[[Path, int], Path]] = {
     ".safetensors": large_files.safetensors,
     ".pt (torch.save)": large_files.torch_zip,
+    ".om": large_files.om,
 }
 
 

@@ -23,6 +23,22 @@ def safetensors(path: Path, size: int) -> Path:
     return path
 
 
+def om(path: Path, size: int) -> Path:
+    """Write an OM of 2,000 float16 matrices with ``size`` bytes, each read by a node of its own."""
+    import numpy as np
+
+    from om_writer import Constant, Node, Om, write
+
+    each = np.broadcast_to(np.float16(0), (size // TENSORS // 512 // 2, 512))
+    constants = tuple(Constant(f"layers.{i}.weight", each, hole=True) for i in range(TENSORS))
+    inputs = ["obs:0", *(f"layer_{i}:0" for i in range(TENSORS))]
+    nodes = tuple(
+        Node(f"layer_{i}", "MatMulV2", (inputs[i], f"layers.{i}.weight:0"), sources=(f"MatMul_{i}", f"Add_{i}"), mode=1)
+        for i in range(TENSORS)
+    )
+    return write(path, Om(constants=constants, nodes=nodes))
+
+
 def torch_zip(path: Path, size: int) -> Path:
     """Write what ``torch.save`` makes of a state dict of 2,000 float32 tensors with ``size`` bytes: a zip, stored."""
     each = size // TENSORS // 4 * 4

@@ -163,14 +163,3 @@ def test_unreadable_files(corpus: Path, capsys: pytest.CaptureFixture[str], tmp_
         assert "Traceback" not in captured.err
     assert main(["provenance", str(missing), str(right)]) == 2
     assert "go2_diyleg_walk_policy.onnx.data" in capsys.readouterr().err
-
-
-@pytest.mark.corpus
-def test_an_om_file_is_refused_with_what_to_give_instead(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    om, checkpoint = corpus / "om/ddnet_out.om", corpus / "pairs/ur10_reach_pass/policy.pt"
-    for arguments in ((om, checkpoint), (checkpoint, om)):
-        assert main(["provenance", *map(str, arguments)]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert "the weights inside OM files are not read yet" in said.err
-        assert "give the ONNX file that atc compiled" in said.err

@@ -10,6 +10,7 @@ import pytest
 
 from fake_stages import FakeSession, cases, joined, session_of, spec, stage
 from parity.errors import ArtifactError
+from parity.runner.origin import stand_in_of
 from parity.stages import Loop, StagedSession
 from parity.stages.fit import fitted
 from parity.stages.looping import time_array
@@ -247,6 +248,16 @@ def test_what_stages_say_of_themselves_is_put_together() -> None:
     assert set(session.info.environment["stages"]) == {"prefix", "expert"}
     session.close()
     assert all(p.closed for p in parts.values())
+
+
+def test_a_stage_that_only_plays_a_device_is_not_hidden_by_another() -> None:
+    session, parts = flow()
+    parts["prefix"].info = replace(parts["prefix"].info, environment={"runtime": "real", "device": "cpu", "threads": 2})
+    played = {"runtime": "double", "device": "a double of acl", "stand_in": True}
+    parts["expert"].info = replace(parts["expert"].info, environment=played)
+    found = session.info.environment
+    assert stand_in_of(found) == "a double of acl"
+    assert found["threads"] == 2
 
 
 def test_floats_stay_wide_in_the_float64_variant_alone() -> None:
