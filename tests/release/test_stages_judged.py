@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,10 @@ from typing import Any
 import pytest
 
 from judged import with_code
-from parity.cli.judging import judge_now
-from parity.release.config import parse_config
 from parity.report.schema import validate
+from staged_judged import judged, of, rows
 from staged_policy import EXPERT_INPUTS, LOOP, STEPS, export_expert, export_prefix, export_whole, made_in, stages
 
-CASES = {"nominal": 5, "edge": False}
 NAMED_IN, NAMED_OUT = (["patches"], EXPERT_INPUTS), (["k", "v", "pad_mask"], ["v_t"])
 TIMES = [1.0 - i / STEPS for i in range(STEPS)]
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -54,15 +51,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }
 
 
-def judged(folder: Path, candidates: Mapping[str, Mapping[str, Any]], **more: Any) -> dict[str, Any]:
-    """Return the report on candidates in stages, beside the reference's."""
-    reference = more.pop("reference", {"stages": stages(), "loop": LOOP})
-    tables = [{"name": n, **c} for n, c in candidates.items()]
-    data = {"release": {"name": "staged"}, "reference": reference, "candidate": tables, "cases": CASES, **more}
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        return judge_now(parse_config(data, "test"), folder, Path(work), strict=False).report
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = made_in(tmp_path_factory.mktemp("staged"))
@@ -82,15 +70,6 @@ def report(folder: Path) -> dict[str, Any]:
     found = judged(folder, CANDIDATES)
     validate(found)
     return found
-
-
-def of(report: Mapping[str, Any], name: str) -> tuple[str, list[str]]:
-    found = next(c for c in report["candidates"] if c["name"] == name)
-    return found["verdict"], found["reasons"]
-
-
-def rows(report: Mapping[str, Any], name: str, **wanted: Any) -> list[dict[str, Any]]:
-    return [r for r in report["comparisons"] if r["candidate"] == name and all(r[k] == v for k, v in wanted.items())]
 
 
 def cause(report: Mapping[str, Any], name: str) -> str:
