@@ -52,7 +52,7 @@ def load_settings(reference: str, candidate: str, options: Mapping[str, Any]) ->
     given = base.model_dump(exclude_unset=True) if base else {}
     name = _candidate_named(base, candidate)
     own: dict[str, Any] = next((c for c in given.get("candidate", []) if c["name"] == name), {})
-    kept = {k: v for k, v in own.items() if k not in ("path", "command", "runner")}
+    kept = {k: v for k, v in own.items() if k not in ("path", "command", "runner", "stages", "loop")}
     cases = dict(given.get("cases") or {})
     cases |= {
         key: value for key, value in (("nominal", options["cases"]), ("worst", options["worst"])) if value is not None

@@ -182,3 +182,10 @@ def test_a_release_in_stages_is_packed_with_all_its_files(made: Path, tmp_path: 
         main(["pack", str(path), "--report", str(folder / "out" / "report.json"), "-o", str(tmp_path / "packed")]) == 0
     )
     assert main(["verify", str(tmp_path / "packed")]) == 0
+
+
+def test_one_stage_is_compared_by_itself_with_the_settings_of_its_release(made: Path) -> None:
+    path = toml(made, "", name="single.toml")
+    pair = [str(made / "expert.onnx"), str(made / "inverted.onnx")]
+    assert main(["compare", *pair, "--config", str(path), "--out", str(made / "single")]) == 1
+    assert main(["compare", pair[0], str(made / "expert32.onnx"), "--config", str(path)]) == 0
