@@ -28,7 +28,7 @@ from parity.report.terminal import print_report
 from parity.report.write import OutputFolder, write_all
 from parity.verdict import Verdict
 
-UNINSPECTED = ("command", "factory", "openvino", "other")  # kinds that `parity inspect` does not read
+UNINSPECTED = ("command", "factory", "openvino", "other", "stages")  # kinds that `parity inspect` does not read
 
 
 def judge_release(path: Path, options: Mapping[str, Any]) -> int:

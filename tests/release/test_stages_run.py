@@ -189,3 +189,20 @@ def test_one_stage_is_compared_by_itself_with_the_settings_of_its_release(made: 
     pair = [str(made / "expert.onnx"), str(made / "inverted.onnx")]
     assert main(["compare", *pair, "--config", str(path), "--out", str(made / "single")]) == 1
     assert main(["compare", pair[0], str(made / "expert32.onnx"), "--config", str(path)]) == 0
+
+
+def test_the_commands_of_the_report_name_files_and_a_baseline_is_compared_stage_by_stage(made: Path) -> None:
+    right, wrong = toml(made, "", name="before.toml"), toml(made, "", name="after.toml", expert="inverted.onnx")
+    _, before = run(right)
+    inspect = next(line for line in before["reproduce"] if " inspect " in line)
+    assert [Path(w).name for w in inspect.split()[2:]] == [
+        "prefix.onnx",
+        "expert.onnx",
+        "prefix32.onnx",
+        "expert32.onnx",
+    ]
+    code, after = run(wrong, "--baseline", str(made / "before" / "report.json"))
+    assert code == 1
+    moved = {m["output"] for m in after["baseline"]["moved"]}
+    assert {"action", "alone:v_t", "step-0010:x_t"} <= moved
+    assert "alone:k" not in moved
