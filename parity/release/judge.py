@@ -209,7 +209,7 @@ def difference_findings(rows: Sequence[Measured], candidate: str) -> Iterable[Fi
         code, words = FAULTS[fault]
         worst = max(failed, key=severity_of)
         total = sum(_place(r) == place for r in rows)
-        step = parts_of(worst["output"])[2] if worst["stage"] else None
+        step = parts_of(worst["output"])[2] if worst.get("stage") else None
         what, at = ("cases", "") if step is None else ("comparisons", f" after step {step}")
         yield Finding(
             code,
@@ -266,7 +266,7 @@ def conclude(
 
 def _place(row: Measured) -> str:
     """Return where a finding about a comparison says that it is: the output, or the value of a stage."""
-    return called(row["output"], row["stage"])
+    return called(row["output"], row.get("stage"))
 
 
 def _verdict_of(
