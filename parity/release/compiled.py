@@ -18,7 +18,8 @@ from parity.provenance.origin import trace
 from parity.provenance.relation import Outcome
 from parity.provenance.source import read_source
 from parity.provenance.tell import MADE, sentence
-from parity.provenance.tell_om import folded_by_compiler
+from parity.provenance.tell_om import folded_by_compiler, layers
+from parity.provenance.words import LISTED
 from parity.release import gate
 from parity.release.beside import BEHIND
 from parity.release.compiled_fit import fitting_findings
@@ -120,14 +121,19 @@ def _weighed(prepared: Prepared, side: Side, shipped: Artifact, given: str) -> I
     outcome = found.best.outcome
     if outcome.relation == "NOT_JUDGED":
         return
-    folded = folded_by_compiler(read_source(shipped).checkpoint)
+    exported = read_source(shipped).checkpoint
+    folded = folded_by_compiler(exported)
     others = [f for f in outcome.missing if f.source is not None and f.exported not in folded]
     yield Finding(
         MADE if outcome.relation == "MATCH" else OTHER_WEIGHTS,
         "info" if outcome.relation == "MATCH" else "error" if others else "warning",
         sentence(found),
         where=(others or outcome.missing)[0].exported if outcome.missing else given,
-        evidence={**found.best.as_json(), "others": [f.exported for f in others[:50]]},
+        evidence={
+            **found.best.as_json(),
+            "others": [f.exported for f in others[:LISTED]],
+            "layers": layers(exported, [f.exported for f in outcome.missing[:LISTED]]),
+        },
         remedy="" if outcome.relation == "MATCH" else _remedy(outcome, bool(others)),
     )
 
