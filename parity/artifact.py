@@ -41,7 +41,6 @@ Kind = Literal[
 
 _ZIP, _HDF5, _NPY, _LFS = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY", b"version https://git-lfs"
 _HEAD = 4096  # bytes that are read to recognize a file
-_OM_GRAPH = 256 << 20  # of an OM are searched
 UNFINISHED = "it is still being saved, its saving was cut short, or it is truncated: wait, save or fetch it again"
 _YAML_LINE = re.compile(r"""\s*(?:(---|%YAML)(\s|$)|- |["']?[\w.$/-]+["']?\s*:(\s|$))""")
 # ModelProto's fields by number with their wire types: 0 a number, 2 bytes, text or a message.
@@ -311,14 +310,14 @@ def _onnx_data_files(path: Path) -> list[Path]:
 def _om_weight_files(path: Path) -> list[Path]:
     """Return the files in the folder ``weight`` beside an OM compiled with ``--external_weight=1``: FileConstant nodes.
 
-    The graph comes first in the file. Which of them a node means is not told apart: the runtime looks there.
+    Which of them a node means is not told apart: the runtime looks there.
     """
     folder = path.parent / "weight"
     if not folder.is_dir():
         return []
     try:
         with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if data.find(b"FileConstant", 0, _OM_GRAPH) < 0:
+            if data.find(b"FileConstant") < 0:
                 return []
     except (OSError, ValueError):
         return []

@@ -13,7 +13,14 @@ import pytest
 if TYPE_CHECKING:
     from parity.release.gateway import Gateway
 
-JUDGED = {"comparison", "candidate_verdict", "weights_verdict", "normalization_verdict", "replay_verdict"}
+JUDGED = {
+    "comparison",
+    "candidate_verdict",
+    "weights_verdict",
+    "normalization_verdict",
+    "replay_verdict",
+    "om_verdict",
+}
 KEY: pytest.StashKey[Gateway] = pytest.StashKey()
 
 
@@ -76,19 +83,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "normalization_verdict" in metafunc.fixturenames:
         labels = gateway.statistics
         metafunc.parametrize("normalization_verdict", labels, ids=[ascii(n)[1:-1] for n in labels], indirect=True)
-
     if "replay_verdict" in metafunc.fixturenames:
         names = gateway.replayed
         metafunc.parametrize("replay_verdict", names, ids=list(names), indirect=True)
+    if "om_verdict" in metafunc.fixturenames:
+        names = gateway.compiled
+        metafunc.parametrize("om_verdict", names, ids=list(names), indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the questions of weights, statistics and recorded data where the release does not ask: not skipped."""
+    """Leave out the questions that a release does not ask (weights, statistics, recorded data, an OM): not skipped."""
     gateway = config.stash.get(KEY, None)
     if gateway is None:
         return
     asked = {"weights_verdict": gateway.weighed, "normalization_verdict": gateway.statistics}
-    asked["replay_verdict"] = gateway.replayed
+    asked |= {"replay_verdict": gateway.replayed, "om_verdict": gateway.compiled}
     left_out = {name for name, about in asked.items() if not about}
     items[:] = [i for i in items if not left_out & set(getattr(i, "fixturenames", ()))]
 
@@ -134,6 +143,12 @@ def normalization_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
 def replay_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The verdict on how one candidate behaves on recorded data, with its reasons."""
     return request.config.stash[KEY].replay(request.param)
+
+
+@pytest.fixture
+def om_verdict(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The verdict on what one OM file tells without a device, with its reasons."""
+    return request.config.stash[KEY].om(request.param)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

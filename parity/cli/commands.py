@@ -14,5 +14,7 @@ COMMANDS: dict[str, str] = {
     "convert": "Turn a training checkpoint into inference weights, with a record of what they are.",
     "export": "Write a policy as ONNX, compared with its source at once.",
     "pack": "Copy all of a release into one folder, with a manifest of hashes.",
+    "bundle": "Write the cases of a release and one script, for a device without parity.",
+    "capture": "Verify what came back from a device, and import it as a recorded candidate.",
     "verify": "Check a packed folder against its manifest: what changed.",
 }

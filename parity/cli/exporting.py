@@ -18,8 +18,10 @@ from parity.finding import Finding
 from parity.release.atc import atc_command, check_soc, run_atc
 from parity.release.config import Config, load_config, parse_config
 from parity.release.export import Exported, export, rejected_path, scopes_path
+from parity.release.predicted import added, predict_file
 from parity.verdict import Verdict
 
+LOWERING = ("fp16", "mixed_float16")  # of atc's precision modes: what takes float32 down to float16
 NAME = "export"  # the candidate's, in the comparison
 
 
@@ -48,6 +50,7 @@ def export_policy(source: str, options: Mapping[str, Any]) -> int:
     report["export"] = done.as_json()
     if outcome.exit_code == 0:
         _tell(done, options, report)
+        outcome.report = report = _predicted(done, options, outcome)
     else:
         _reject(done, report)
     report["reproduce"] = [_again(source, options)]
@@ -120,6 +123,15 @@ def _tell(done: Exported, options: Mapping[str, Any], report: dict[str, Any]) ->
     else:
         report["export"]["om"] = str(done.path.with_suffix(".om"))
         print(said, file=sys.stderr)
+
+
+def _predicted(done: Exported, options: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    """Return the report with what is predicted of the OM that the line makes; nothing where it computes in float32."""
+    if not options["soc"] or options["om_precision"] not in LOWERING:
+        return outcome.report
+    prepared = outcome.prepared
+    told, findings = predict_file(done.path, prepared, prepared.candidates[0], NAME, done.path.name)
+    return added(outcome.report, [told] if told else [], findings, prepared.root)
 
 
 def _reject(done: Exported, report: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from parity.release.facts import Facts
 from parity.release.judge import judge
 from parity.release.layers import layer_findings
 from parity.release.measure import Measured
+from parity.release.predicted import with_predictions
 from parity.release.prepare import Prepared, prepare
 from parity.release.replayed import load_replay
 from parity.release.saved import measure_all, save_facts
@@ -132,6 +133,8 @@ def judge_now(
     clock["explained"] = time.perf_counter()
     document["exhibits"] = exhibits(prepared, folder, document)
     clock["exhibited"] = time.perf_counter()
+    document = with_predictions(document, prepared, facts)
+    clock["predicted"] = time.perf_counter()
     return Outcome(document, _timings(clock, facts), prepared, facts)
 
 

@@ -38,8 +38,17 @@ class TraceReader:
                 kind="trace",
                 inputs=_specs(trace.shapes("inputs")),
                 outputs=_specs(trace.shapes("outputs")),
+                precision=_precision(trace.meta),
                 metadata=metadata,
             )
+
+
+def _precision(meta: Mapping[str, Any]) -> str | None:
+    """Return the class that the artifact computes in, where the recording came back from a device with its name."""
+    captured = meta.get("captured")
+    artifact = captured.get("artifact") if isinstance(captured, dict) else None
+    found = artifact.get("precision") if isinstance(artifact, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _specs(found: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]] | None]) -> tuple[TensorSpec, ...]:

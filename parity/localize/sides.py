@@ -96,11 +96,16 @@ class OnnxSide:
     @contextmanager
     def open(self, names: Sequence[str]) -> Iterator[Run]:
         """Yield the function that runs one case; see `Side.open`."""
-        with self._session(names) as session:
+        with self.session(names) as session:
             yield lambda inputs, variant: _run(session, inputs, variant, self.name)
 
     @contextmanager
-    def _session(self, names: Sequence[str]) -> Iterator[Session]:
+    def session(self, names: Sequence[str]) -> Iterator[Session]:
+        """Yield a session whose outputs are the values called ``names`` that are tensors.
+
+        Raises:
+            RunnerError: it cannot be loaded.
+        """
         self.workdir.mkdir(parents=True, exist_ok=True)
         path = self.workdir / f"{_plain(self.name)}-layers.onnx"
         spec = replace(self.spec, path=str(path))

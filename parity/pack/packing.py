@@ -25,7 +25,8 @@ from parity.release.beside import BEHIND
 from parity.release.config import Config, load_config
 from parity.release.prepare import prepare
 from parity.release.rejudge import rejudge
-from parity.release.sides import Side, resolve
+from parity.release.sides import Side
+from parity.release.stages_sides import resolve_side
 from parity.report.json_file import read_json
 from parity.verdict import Verdict
 
@@ -155,7 +156,7 @@ def _relative(value: Any, folder: Path) -> Any:
 
 def _sides(config: Config, root: Path) -> list[Side]:
     tables = [("reference", config.reference), *((c.name, c) for c in config.candidate)]
-    return [resolve(table, name, root, {}, strict=True) for name, table in tables]
+    return [resolve_side(table, name, root, {}, strict=True) for name, table in tables]
 
 
 def _held(before: list[Side], after: list[Side]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from parity.cases import batch_case
 from parity.cases.layout import batch_axis
 from parity.contract import Contract
+from parity.release.gears import compiled_batches
 from parity.release.sides import Side
 from parity.release.state import SEQUENCE
 from parity.tensor import Array, Case, TensorSpec
@@ -38,6 +39,11 @@ def is_batch(case: str) -> bool:
     return _ID.fullmatch(case) is not None
 
 
+def single(case: str) -> bool:
+    """Whether stages are looked at in a case: not in a batch, whose reference is put together, nor in a sequence."""
+    return not is_batch(case) and not case.startswith(SEQUENCE)
+
+
 def batches_of(cases: Sequence[Case], contract: Contract, candidates: Sequence[Side]) -> Batches:
     """Return the batch case that is put together from single ``cases``, or the recorded one among them.
 
@@ -49,6 +55,8 @@ def batches_of(cases: Sequence[Case], contract: Contract, candidates: Sequence[S
         return Batches(takers=recorded)
     specs = [_free(spec) for spec in contract.inputs]
     rows = _sharing([c for c in cases if c.profile in SOURCES and not c.id.startswith(SEQUENCE)], specs)[:BATCH]
+    size, takers = _size(len(rows), [side for side in candidates if side.name in takers])
+    rows = rows[:size]
     if len(rows) < 2:
         return Batches()
     joined = batch_case(rows, len(rows), specs)
@@ -64,6 +72,16 @@ def takes_batches(side: Side) -> bool:
         return False
     specs = (*contract.inputs, *contract.outputs)
     return all(t.batched and bool(t.shape) and not isinstance((t.shape or (0,))[0], int) for t in specs)
+
+
+def _size(most: int, takers: Sequence[Side]) -> tuple[int, frozenset[str]]:
+    """Return the size of the batch case, and who runs it: most, and then the largest, where some have gears."""
+    compiled = {side.name: compiled_batches(side.contract) for side in takers}
+    sizes = {
+        n: frozenset(name for name, own in compiled.items() if own is None or n in own) for n in range(2, most + 1)
+    }
+    size = max(sizes, key=lambda n: (len(sizes[n]), n), default=0)
+    return (size, sizes[size]) if size and sizes[size] else (0, frozenset())
 
 
 def _free(spec: TensorSpec) -> TensorSpec:

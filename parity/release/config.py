@@ -9,90 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from parity.errors import UsageError
+from parity.release.config_sides import (
+    CandidateTable,
+    LoopTable,
+    PipelineTable,
+    ReferenceTable,
+    RunnerTable,
+    StageTable,
+)
+from parity.release.config_sides import Table as Strict
 from parity.release.many import expanded
 
 MAX_BYTES = 4 << 20
 
 
-class Table(BaseModel):
+class Table(Strict, BaseModel):
     """A table of `parity.toml`."""
-
-    model_config = ConfigDict(extra="forbid", strict=False, frozen=True, populate_by_name=True)
 
 
 class ReleaseTable(Table):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
-
-
-class StageTable(Table):
-    name: str
-    path: str
-
-
-class PipelineTable(Table):
-    """Pre- and post-processing where its artifact does not say all: ``mode`` (openpi), ``inputs`` and ``outputs``
-    (key of the statistics by name of the array), ``source`` (which of several sets of statistics), ``era``, ``widths``
-    (of raw arrays by name, where the graph's are padded).
-    """
-
-    path: Annotated[str, Field(min_length=1)]
-    mode: str | None = None
-    era: str | None = None
-    source: str | None = None
-    inputs: dict[str, str] | None = None
-    outputs: dict[str, str] | None = None
-    widths: dict[str, Annotated[int, Field(ge=1)]] | None = None
-
-
-class RunnerTable(Table):
-    """How to run one artifact: shared by ``[reference]`` and ``[[candidate]]``.
-
-    ``checkpoint``: where its weights lie, for one that shows none itself (a factory, a recording). ``pipeline``: the
-    pre- and post-processing around a graph that takes normalized observations.
-    """
-
-    runner: str | None = None
-    path: str | None = None
-    kwargs: dict[str, Any] = {}
-    python: str | None = None
-    command: list[str] = []
-    provider: str | None = None
-    device: str | None = None
-    options: dict[str, Any] = {}
-    timeout_s: Annotated[float, Field(gt=0)] = 120.0
-    memory_limit_mb: Annotated[int, Field(gt=0)] | None = None
-    precision: str | None = None
-    noise: list[str] = []
-    checkpoint: str | None = None
-    pipeline: Annotated[str, Field(min_length=1)] | PipelineTable | None = None
-
-
-class ReferenceTable(RunnerTable):
-    """The trusted side."""
-
-
-class CandidateTable(RunnerTable):
-    """What is under test.
-
-    ``artifact``: the file that answered, where `path` is a recording or `command` a program; its weights and contract
-    are judged beside the outputs. ``soc``: the chip that it has to run on, such as Ascend310P3.
-    """
-
-    artifact: Annotated[str, Field(min_length=1)] | None = None
-    soc: Annotated[str, Field(pattern=r"^Ascend[0-9A-Za-z_-]{2,40}$")] | None = None
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    stages: list[StageTable] = []
-    checkpoints: None = None  # many candidates in one table: see `parity.release.many`
-
-    @model_validator(mode="after")
-    def _named(self) -> CandidateTable:
-        if self.name in ("default", "reference"):
-            raise ValueError(f"{self.name!r} is no valid candidate name")
-        return self
 
 
 class CasesTable(Table):
@@ -325,7 +265,7 @@ def _explain(error: Any) -> str:
 
 def _known_keys(place: tuple[int | str, ...]) -> list[str]:
     """Return the keys that are known at ``place``, by walking the models."""
-    tables: dict[str, type[Table]] = {
+    tables: dict[str, type[Strict]] = {
         "release": ReleaseTable,
         "reference": ReferenceTable,
         "candidate": CandidateTable,
@@ -345,4 +285,24 @@ def _known_keys(place: tuple[int | str, ...]) -> list[str]:
         return sorted((ClassTable if place[1] == "classes" else TimingTable).model_fields)
     if "stages" in place:
         return sorted(StageTable.model_fields)
+    if "loop" in place:
+        return sorted(LoopTable.model_fields)
     return sorted(tables[str(place[0])].model_fields) if place[0] in tables else []
+
+
+__all__ = [
+    "BudgetTable",
+    "CandidateTable",
+    "CasesTable",
+    "Config",
+    "ContractTable",
+    "InputTable",
+    "PipelineTable",
+    "ReferenceTable",
+    "ReplayTable",
+    "RunnerTable",
+    "TimingTable",
+    "WaiverTable",
+    "load_config",
+    "parse_config",
+]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,14 @@ POOLED = ("nominal", "dataset")  # the profiles on which int8 is judged
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How one candidate is to be judged: its precision class, and the budgets the user set, by output."""
+    """How one candidate is to be judged: its precision class, and the budgets the user set, by output.
+
+    ``stages``: the class of those outputs of its stages that are judged in a finer one.
+    """
 
     precision: str
     budgets: Mapping[str, Budget]
+    stages: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(measured: Sequence[Measured], terms: Mapping[str, Terms]) -> tuple[list[Measured], list[dict[str, Any]]]:
@@ -53,12 +57,12 @@ def decide(measured: Sequence[Measured], terms: Mapping[str, Terms]) -> tuple[li
     measures: list[dict[str, Any]] = []
     for (candidate, output), rows in groups.items():
         how = terms[candidate]
-        budget = how.budgets.get(output)
-        pooled = _pooled(rows, candidate, output) if how.precision == "int8" and not _limits(budget) else None
+        budget, precision = how.budgets.get(output), how.stages.get(output, how.precision)
+        pooled = _pooled(rows, candidate, output) if precision == "int8" and not _limits(budget) else None
         if pooled:
             measures.append(pooled)
         for row in rows:
-            decided[row["id"]] = judge_one(row, how.precision, budget, pooled)
+            decided[row["id"]] = judge_one(row, precision, budget, pooled)
     return [decided[row["id"]] for row in measured], measures
 
 

@@ -27,7 +27,7 @@ def blank_report(
     measures: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return a report with everything but findings and verdicts."""
-    plan, stats = prepared.plan, facts["reference"].stats
+    plan, stats, limited = prepared.plan, facts["reference"].stats, prepared.stages.limited_as
     return {
         "schema": SCHEMA,
         "verdict": "NOT_JUDGED",
@@ -58,7 +58,12 @@ def blank_report(
             {"id": c.id, "profile": c.profile, "seed": c.seed, "note": c.note, "sha256": c.sha256} for c in plan.cases
         ],
         "outputs": {
-            t.name: {"role": t.role, "elements": None if t.elements is None else list(t.elements), "units": t.units}
+            t.name: {
+                "role": t.role,
+                "elements": None if t.elements is None else list(t.elements),
+                "units": t.units,
+                **({"limited_as": list(limited[t.name])} if t.name in limited else {}),
+            }
             for t in prepared.outputs
         },
         "facts": {n: {k: v for k, v in f.as_json().items() if k not in LEFT_OUT} for n, f in facts.items()},

@@ -25,14 +25,20 @@ from parity.release.prepare import Prepared
 from parity.release.recordings import link_recording
 from parity.release.settle import settle
 from parity.release.sides import Side
+from parity.release.staged import open_stages
+from parity.release.stages_alone import look_alone
+from parity.release.stages_plan import StagesPlan
 from parity.release.state import SEQUENCE
 from parity.release.weights import weigh
 from parity.release.worst import find_worst
 from parity.runner.base import Failure, RunResult, Session, runner_for
 from parity.runner.composed import ComposedSession
+from parity.runner.origin import repeated_of
 from parity.runner.process import stop_under
+from parity.runner.recorded import recorded_environment
+from parity.stages import is_of_stages
 from parity.tensor import Array, Block, Case, stack
-from parity.trace import TraceWriter
+from parity.trace import Trace, TraceWriter
 
 AT_ONCE = 8  # candidates that are loaded together
 Report = Callable[[str, int, int], None]  # side, cases done, cases in all
@@ -88,6 +94,7 @@ def execute(
                     _run_group(prepared, opened, pool, report)
                     if prepared.worst_evaluations:
                         _search(prepared, lives)
+                    look_alone(prepared, lives[0], opened)
                 _weigh_all(prepared, opened)
                 _look_into(prepared, opened)
             _survey(prepared, lives[0].facts)
@@ -147,14 +154,17 @@ def _open(prepared: Prepared, side: Side, folder: Path, exits: ExitStack) -> Liv
         facts.failure = side.problem
         return Live(side, None, facts)
     if link_recording(prepared, side, folder / f"{side.name}.h5"):
-        facts.environment = {"recorded": True}
+        with Trace.open(side.spec.path) as trace:
+            facts.environment = recorded_environment(trace)
+            facts.repeat_differs.update(repeated_of(trace.meta))
         facts.completed = len(prepared.cases)
         return Live(side, None, facts)
     try:
-        spec = prepared.spec_of(side)
         work = folder / f"work-{side.name}"
         work.mkdir(parents=True, exist_ok=True)
-        session = exits.enter_context(runner_for(spec).open(spec, work))
+        spec = prepared.spec_of(side)
+        opening = open_stages(side, work) if side.staged is not None else runner_for(spec).open(spec, work)
+        session = exits.enter_context(opening)
         if side.pipeline is not None and side.pipeline.composition is not None:
             session = ComposedSession(session, side.pipeline.composition)
         facts.learn(session.info)
@@ -212,8 +222,10 @@ def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report |
     if live.session is None:
         return
     started, done = time.perf_counter(), 0
-    for block in blocks_of(cases):
+    for block in blocks_of(cases, prepared.stages):
         result = run_block(prepared, live, block)
+        if not prepared.stages.looks_at(block.ids[0]):
+            result = replace(result, outputs={n: a for n, a in result.outputs.items() if not is_of_stages(n)})
         if done == 0 and result.failure is None:
             live.facts.repeat_differs.update(_repeat(prepared, live, block))
         terms = _terms(prepared, live, block, result)
@@ -230,14 +242,21 @@ def _run(prepared: Prepared, live: Live, cases: Sequence[Case], report: Report |
     live.facts.seconds["run"] = live.facts.seconds.get("run", 0.0) + time.perf_counter() - started
 
 
-def blocks_of(cases: Sequence[Case]) -> Iterator[Block]:
-    """Yield the cases stacked, in order, without mixing profiles; a sequence is one block."""
-    for (_, sequence), run in groupby(cases, key=lambda c: (c.profile, c.id.startswith(SEQUENCE))):
+def blocks_of(cases: Sequence[Case], stages: StagesPlan) -> Iterator[Block]:
+    """Yield the cases stacked, in order, without mixing profiles; a sequence is one block.
+
+    Cases in which stages are looked at are not mixed with others, nor more of them stacked than their values allow.
+    """
+    for (_, sequence, _), group in groupby(
+        cases, key=lambda c: (c.profile, c.id.startswith(SEQUENCE), stages.looks_at(c.id))
+    ):
+        run = list(group)
         if sequence:
-            whole = list(stack(list(run), max_bytes=1 << 62))
+            whole = list(stack(run, max_bytes=1 << 62))
             yield from (replace(block, sequence=True) for block in whole)
         else:
-            yield from stack(list(run))
+            for start in range(0, len(run), stages.at_once):
+                yield from stack(run[start : start + stages.at_once])
 
 
 def _repeat(prepared: Prepared, live: Live, block: Block) -> dict[str, float]:
@@ -282,10 +301,12 @@ def _assemble(prepared: Prepared, reference: Live) -> None:
     for batch, rows in prepared.assembled.items():
         if not all(r in outputs for r in rows):
             continue
-        joined = {n: np.concatenate([outputs[r][n] for r in rows])[None] for n in outputs[rows[0]]}
+        names = [n for n in outputs[rows[0]] if not is_of_stages(n)]
+        joined = {n: np.concatenate([outputs[r][n] for r in rows])[None] for n in names}
         floors = {
             o: {t: np.concatenate([terms[r][o][t] for r in rows])[None] for t in terms[rows[0]][o]}
             for o in terms[rows[0]]
+            if o in names
             if all(o in terms[r] and set(terms[r][o]) == set(terms[rows[0]][o]) for r in rows)
         }
         block = next(stack([by_id[batch]]))

@@ -42,7 +42,7 @@ def exhibits(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> lis
         report: the judged release.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
-    for row in report["comparisons"]:
+    for row in (r for r in report["comparisons"] if not r.get("stage")):
         groups.setdefault((row["candidate"], row["output"]), []).append(row)
     found: list[dict[str, Any]] = []
     with contextlib.suppress(*LEFT_OUT), Evidence(folder, prepared.plan) as evidence:

@@ -29,6 +29,7 @@ from parity.provenance.match import WeightMatch, match_sides
 from parity.release.measure import Evidence
 from parity.release.prepare import Prepared
 from parity.release.sides import Side
+from parity.release.stages_explain import enters, swapped
 from parity.release.state import SEQUENCE
 from parity.runner.composed import GRAPH
 from parity.tensor import Array
@@ -52,7 +53,14 @@ def explain(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> tupl
     findings: list[Finding] = []
     causes: list[str] = []
     for side in prepared.candidates:
-        if verdicts[side.name] == "PASS" or side.artifact is None:
+        if verdicts[side.name] == "PASS":
+            continue
+        if side.staged is not None:
+            own, cause = _of_stages(prepared, folder, side, report)
+            findings += own
+            causes += _told(cause, side, prepared) if verdicts[side.name] == "FAIL" else []
+            continue
+        if side.artifact is None:
             continue
         weights = _weights(prepared.reference, side)
         static = static_findings(prepared.reference.contract, side.contract, weights)
@@ -68,9 +76,29 @@ def explain(prepared: Prepared, folder: Path, report: Mapping[str, Any]) -> tupl
         sure = [f.title.rstrip(".") for f in (*carried, *around)]
         cause = sure[0] if sure else likely_cause(own, [e for _, e in explained]) or _replayed(side.name, report)
         findings += [replace(f, severity="warning") if f.severity == "error" else f for f in own]
-        if cause and failed:
-            causes.append(cause if len(prepared.candidates) == 1 else f"{side.name}: {cause}")
+        causes += _told(cause, side, prepared) if failed else []
     return findings, "; ".join(causes) or None
+
+
+def _told(cause: str | None, side: Side, prepared: Prepared) -> list[str]:
+    if not cause:
+        return []
+    return [cause if len(prepared.candidates) == 1 else f"{side.name}: {cause}"]
+
+
+def _of_stages(
+    prepared: Prepared, folder: Path, side: Side, report: Mapping[str, Any]
+) -> tuple[list[Finding], str | None]:
+    """Return what explains the failure of a side in stages, and the cause: where the error enters."""
+    rows = report["comparisons"]
+    with Evidence(folder, prepared.plan) as evidence:
+        found = [*swapped(evidence, side.name, rows), *enters(side.name, rows, report["findings"])]
+    whole = [r for r in rows if not r.get("stage")]
+    explained = _explained(prepared, folder, side, whole)
+    fits = [finding_of(e, output, side.name) for output, e in explained]
+    fits = [replace(f, severity="warning") if f.severity == "error" else f for f in fits]
+    cause = found[0].title.rstrip(".") if found else likely_cause(fits, [e for _, e in explained])
+    return [*found, *fits], cause
 
 
 def _replayed(candidate: str, report: Mapping[str, Any]) -> str | None:

@@ -18,6 +18,8 @@ from parity.release.measure import Measured
 from parity.release.plan import Plan
 from parity.release.refused import Refusal, reason
 from parity.runner.composed import GRAPH
+from parity.runner.origin import answered_of, captured_of, stand_in_of
+from parity.stages import is_of_stages
 from parity.tensor import Array
 
 POOLED = ("nominal", "dataset")
@@ -41,6 +43,38 @@ def nothing_planned(plan: Plan) -> Iterator[Finding]:
     """Yield a finding where the plan holds nothing to judge."""
     if not plan.entries:
         yield Finding("GATE002", "error", "Nothing is planned: no case or no output.", remedy="check [cases]")
+
+
+def answered_in_part(facts: Facts, where: str, candidate: str) -> Iterator[Finding]:
+    """Yield a finding where a recording that came back from a device answers some of the cases that were asked."""
+    recorded = facts.environment.get("recorded")
+    captured = captured_of(recorded) if isinstance(recorded, Mapping) else {}
+    answered, asked = answered_of(captured) or (0, 0)
+    if answered != asked:
+        yield Finding(
+            "GATE019",
+            "error",
+            f"{where} holds {answered} of the {asked} cases that the release asks: the others are not judged.",
+            where=where,
+            evidence={"answered": answered, "asked": asked},
+            remedy="run all of them on the device: the script of `parity bundle` does",
+            candidate=candidate,
+        )
+
+
+def stood_in(environment: Mapping[str, Any], side: str, candidate: str) -> Iterator[Finding]:
+    """Yield a finding where something that only plays the runtime of a device computed a side's outputs."""
+    stand_in = stand_in_of(environment)
+    if stand_in is not None:
+        yield Finding(
+            "GATE020",
+            "error",
+            f"{side!r} was computed by a stand-in for its runtime ({stand_in}), not by a device: that proves nothing.",
+            where=side,
+            evidence={"stand_in": stand_in},
+            remedy="run it on the device, or take the cases there and back with `parity bundle` and `parity capture`",
+            candidate=candidate,
+        )
 
 
 def ran(reference: Facts, candidate: Facts, refusals: Mapping[str, Refusal]) -> Iterator[Finding]:
@@ -111,7 +145,7 @@ def unplanned(given: Sequence[str], planned: Sequence[str], candidate: str) -> I
     That is so where the reference's outputs are known only once it runs.
     """
     for output in given:
-        if output not in planned and not output.startswith(GRAPH):
+        if output not in planned and not output.startswith(GRAPH) and not is_of_stages(output):
             yield Finding(
                 "DIFF005",
                 "error",
@@ -151,7 +185,7 @@ def policy_level(outputs: Sequence[str], candidate: str) -> Iterator[Finding]:
 
 def floorless(rows: Sequence[Measured], candidate: str) -> Iterator[Finding]:
     """Yield a finding where nothing but rounding is known of what the reference's own arithmetic does to it."""
-    floors = [r["floor"] for r in rows if r.get("floor")]
+    floors = [r["floor"] for r in rows if r.get("floor") and not r.get("stage")]
     if floors and all(f["float64"] is None and f["variants"] is None for f in floors):
         yield Finding(
             "GATE013",
@@ -169,11 +203,12 @@ def coverage(
     """Yield findings about what the cases did not exercise.
 
     Args:
-        rows: decided comparisons of one candidate.
+        rows: decided comparisons of one candidate; those of its stages do not count.
         actions: names of its action outputs; all float outputs where none is known to be one, else all.
         candidate: its name.
         names: element names by output, where known.
     """
+    rows = [r for r in rows if not r.get("stage")]
     floats = {r["output"] for r in rows if r.get("floor")}
     known = {r["output"] for r in rows if r.get("dims")}
     judged_actions = sorted(known & set(actions)) or sorted(floats or known)

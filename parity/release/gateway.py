@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from parity.release.compiled import UNREADABLE
 from parity.release.config import Config, load_config
 from parity.release.execute import execute
 from parity.release.facts import Facts
@@ -25,6 +26,7 @@ from parity.verdict import Verdict
 
 OF_REPLAY = ("REPLAY", "TIME", REPLAY_UNJUDGED)
 OF_WEIGHTS = ("PROV", "WEIGHT", UNJUDGED)
+OF_OM = ("OM", UNREADABLE)  # what a compiled file tells without a device; a prediction (PRED) is not among it
 
 
 class Gateway:
@@ -119,6 +121,19 @@ class Gateway:
         rows = [m for m in self._report["measures"] if m.get("candidate") == name]
         verdict = Verdict.FAIL if failed else Verdict.NOT_JUDGED if against or not rows else Verdict.PASS
         return {"verdict": verdict.value, "reasons": [f["title"] for f in against] or ["nothing was replayed"]}
+
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """Names of the candidates behind which an OM file is: what it tells without a device is judged."""
+        return () if self._toml is None else tuple(name for name, f in self.facts.items() if f.compiled is not None)
+
+    def om(self, name: str) -> dict[str, Any]:
+        """Return the verdict on what one OM file tells without a device, and the reasons."""
+        found = [f for f in self._report["findings"] if f["candidate"] == name and f["severity"] == "error"]
+        against = [f for f in found if f["code"].startswith(OF_OM) and not f["waived"]]
+        unjudged = bool(against) and all(f["code"].startswith("GATE") for f in against)
+        verdict = Verdict.NOT_JUDGED if unjudged else Verdict.FAIL if against else Verdict.PASS
+        return {"verdict": verdict.value, "reasons": [f["title"] for f in against]}
 
     def normalization(self, label: str) -> dict[str, Any]:
         """Return the verdict on one source of normalization statistics, and the reasons."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.errors import UsageError
+from parity.runner.om import device_number
 from parity.runner.onnxruntime import PROVIDERS
 
 if TYPE_CHECKING:
@@ -19,13 +21,18 @@ if TYPE_CHECKING:
     from parity.runner.base import RunnerSpec
 
 DEFAULTS = {"threads": 2}
-NO_EFFECT = ("cwd", "load_timeout_s", "allow_fallback", "network")  # options that change no number
+NO_EFFECT = ("cwd", "load_timeout_s", "allow_fallback", "network", "soc", "device_id")  # options that change no number
 BUILT = ("factory", "folder", "checkpoint")  # kinds that keyword arguments reach
 EXECUTED = ("torch", "openvino")  # runners for which a device is chosen
 
 
 def identity_of(side: Side) -> tuple[Any, ...]:
     """Return what makes up ``side``: equal for two sides that are the same bytes run in the same way."""
+    if side.staged is not None:
+        program = side.staged.program
+        loop = program.loop if program is not None else None  # names of values change no number
+        told = None if loop is None else (loop.stages, loop.steps, loop.update, loop.between, loop.times)
+        return ("stages", told, *(identity_of(stage) for stage in side.staged.sides))
     spec = side.spec
     kind = side.artifact.kind if side.artifact else None
     options = {
@@ -56,6 +63,11 @@ def _provider(spec: RunnerSpec) -> str | None:
 
 
 def _device(spec: RunnerSpec) -> str | None:
+    if spec.runner == "om":
+        try:
+            return f"npu:{device_number(spec)}"
+        except UsageError:  # said where it is run
+            return spec.device
     return (spec.device or "cpu").lower() if spec.runner in EXECUTED else None
 
 

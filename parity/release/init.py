@@ -29,7 +29,7 @@ TORCH_SIDE = (
     "trace",
     "checkpoint",
 )  # where a policy was trained, or was recorded
-SHORT = {"onnx": "ort", "openvino": "openvino", "trace": "recorded", "folder": "lerobot"}
+SHORT = {"onnx": "ort", "openvino": "openvino", "om": "om", "trace": "recorded", "folder": "lerobot"}
 PLAIN_NAMES = {"policy", "model", "actor", "best", "last", "final", "exported"}
 MAX_ENTRIES = 2000  # of a folder that are looked at
 
@@ -61,7 +61,7 @@ def draft(artifacts: Sequence[Path], folder: Path = Path()) -> str:
     if not found:
         raise UsageError(
             f"nothing that can run in {', '.join(map(str, artifacts)) or 'no artifact at all'}",
-            expected="TorchScript, .pt2, ONNX, a LeRobot folder, a trace, or package.module:factory",
+            expected="TorchScript, .pt2, ONNX, OM, a LeRobot folder, a trace, or package.module:factory",
         )
     first = next((f for f in found if f.artifact.kind in TORCH_SIDE), found[0])
     reference = first
@@ -91,7 +91,7 @@ def _expand(path: Path) -> list[Artifact]:
     if artifact.kind not in RUNNER_OF or artifact.kind == "npz":
         raise UsageError(
             f"{path}: a file of kind {artifact.kind} does not run by itself",
-            expected="TorchScript, .pt2, ONNX, a LeRobot folder, a trace, or package.module:factory",
+            expected="TorchScript, .pt2, ONNX, OM, a LeRobot folder, a trace, or package.module:factory",
             remedy="name it in [stats] sources or [cases] inputs of the finished parity.toml",
         )
     return [artifact]

@@ -13,6 +13,7 @@ from parity.errors import ArtifactError
 from parity.release.batches import is_batch
 from parity.release.physical import in_graph_numbers
 from parity.runner.composed import GRAPH
+from parity.stages import is_of_stages
 
 CLOSE = 1e-6  # relative; the same number worked out in two ways
 
@@ -42,13 +43,15 @@ def check_intact(report: Mapping[str, Any]) -> None:
 def _check_complete(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     given = {(r["candidate"], r["case"], r["output"]) for r in rows}
     compared = {c["name"]: {r["output"] for r in rows if r["candidate"] == c["name"]} for c in report["candidates"]}
+    looked = {(r["candidate"], r["case"]) for r in rows if r.get("stage")}
     missing = [
         f"{candidate['name']}/{case['id']}/{output}"
         for candidate in report["candidates"]
         for case in report["cases"]
         for output in report["outputs"]
-        if output in compared[candidate["name"]] or not output.startswith(GRAPH)
+        if output in compared[candidate["name"]] or not (output.startswith(GRAPH) or is_of_stages(output))
         if (candidate["name"], case["id"], output) not in given and not is_batch(case["id"])
+        if not is_of_stages(output) or (candidate["name"], case["id"]) in looked
     ]
     if missing:
         _refuse(f"{len(missing)} of its comparisons are gone, such as {missing[0]}")

@@ -24,10 +24,12 @@ from parity.release.prepare import Prepared
 from parity.release.refused import refusal_of
 from parity.release.replayed import Asked, Evidence, Verdicts, judge_replay
 from parity.release.shown import relative_to, shown
+from parity.release.stages_judge import stage_classes, with_limits
 from parity.release.waivers import apply_waivers
 from parity.release.weights import weight_findings
 from parity.runner.composed import GRAPH
 from parity.runner.findings import session_findings
+from parity.stages import called, parts_of
 from parity.tensor import TensorSpec
 from parity.verdict import Verdict, combine
 
@@ -114,7 +116,10 @@ def judge(
     classes = {s.name: judged_class(s, prepared.reference, facts["reference"]) for s in prepared.candidates}
     levels = levels_of(prepared.reference, prepared.candidates)
     graphs = prepared.graphs
-    terms = {n: Terms(classes[n], budgets_of(config, n, at, graphs.get(n, ()))) for n, at in levels.items()}
+    stages = {s.name: stage_classes(prepared, s, classes[s.name]) for s in prepared.candidates}
+    limits = {n: budgets_of(config, n, at, graphs.get(n, ())) for n, at in levels.items()}
+    limits = {n: with_limits(b, prepared.stages.limited_as) for n, b in limits.items()}
+    terms = {n: Terms(classes[n], limits[n], stages[n]) for n in levels}
     units = {t.name: t.units for t in prepared.outputs}
     rows, measures = decide([{**m, "units": units.get(m["output"])} for m in measured], terms)
     for row in rows:
@@ -129,6 +134,8 @@ def judge(
     replayed = replay_verdicts(prepared, config, replay, classes)
     findings += replayed.findings
     report = blank_report(prepared, config, facts, classes, rows, [*measures, *replayed.measures])
+    for candidate in report["candidates"]:
+        candidate |= {"stage_precision": found} if (found := stages[candidate["name"]]) else {}
     show = relative_to(prepared.root)
     report |= {"replay": show(replayed.shown)} if replayed.shown else {}
     report["facts"] = show(report["facts"])
@@ -166,6 +173,8 @@ def _candidate_findings(
     scales = {r["output"]: max(r["floor"]["scale"], default=0.0) for r in rows if r.get("floor")}
     tried = {s.name: refusal_of(prepared, s, facts[s.name], config.contract) for s in (prepared.reference, side)}
     yield from gate.ran(facts["reference"], facts[name], {n: r for n, r in tried.items() if r is not None})
+    for which in (prepared.reference, side):
+        yield from gate.stood_in(facts[which.name].environment, which.name, name)
     yield from gate.same_thing(side.sha256 is not None and side.identity == prepared.reference.identity, name)
     yield from gate.policy_level(misplaced(config, name, levels_of(prepared.reference, [side])[name]), name)
     yield from weight_findings(prepared.weighing, facts[name], name)
@@ -177,9 +186,10 @@ def _candidate_findings(
     for which in (prepared.reference, side):
         about = None if which is prepared.reference else name
         yield from session_findings(facts[which.name], Path(which.spec.path).name or which.name, about)
+        yield from gate.answered_in_part(facts[which.name], Path(which.spec.path).name, name)
         yield from gate.repeats(facts[which.name], scales, name)
         ops = which.contract.metadata.get("random_ops", ()) if which.contract else ()
-        yield from gate.random_ops([str(o) for o in ops], str(which.spec.path), name)
+        yield from gate.random_ops([str(o) for o in ops], which.spec.path or which.given, name)
     yield from precision_findings(side, facts[name], judged, prepared.reference, facts["reference"])
     outputs = prepared.outputs
     yield from gate.unplanned(facts["reference"].outputs, [t.name for t in outputs], name)
@@ -194,16 +204,18 @@ def difference_findings(rows: Sequence[Measured], candidate: str) -> Iterable[Fi
     groups: dict[tuple[str, str], list[Measured]] = defaultdict(list)
     for row in rows:
         if row["verdict"] == "FAIL":
-            groups[row["output"], row.get("fault") or "budget"].append(row)
-    for (output, fault), failed in sorted(groups.items()):
+            groups[_place(row), row.get("fault") or "budget"].append(row)
+    for (place, fault), failed in sorted(groups.items()):
         code, words = FAULTS[fault]
         worst = max(failed, key=severity_of)
-        total = sum(r["output"] == output for r in rows)
+        total = sum(_place(r) == place for r in rows)
+        step = parts_of(worst["output"])[2] if worst["stage"] else None
+        what, at = ("cases", "") if step is None else ("comparisons", f" after step {step}")
         yield Finding(
             code,
             "error",
-            f"{output} is {words} in {len(failed)} of {total} cases; worst in {worst['case']}: {worst['reason']}.",
-            where=output,
+            f"{place} is {words} in {len(failed)} of {total} {what}; worst in {worst['case']}{at}: {worst['reason']}.",
+            where=place,
             detail=worst.get("where") or "",
             evidence={"comparison": worst["id"], "failed": len(failed), "of": total, "max_abs": worst["max_abs"]},
             candidate=candidate,
@@ -252,6 +264,11 @@ def conclude(
     return report
 
 
+def _place(row: Measured) -> str:
+    """Return where a finding about a comparison says that it is: the output, or the value of a stage."""
+    return called(row["output"], row["stage"])
+
+
 def _verdict_of(
     name: str, report: Mapping[str, Any], findings: Sequence[Finding], waived: set[tuple[str | None, str]]
 ) -> tuple[Verdict, list[str]]:
@@ -261,7 +278,7 @@ def _verdict_of(
     failing = [f for f in mine if not f.code.startswith("GATE")]
     saying_nothing = [f for f in mine if f.code.startswith("GATE")]
     blocked = [
-        r for r in rows if r["verdict"] == "FAIL" and not (r.get("fault") == "budget" and (name, r["output"]) in waived)
+        r for r in rows if r["verdict"] == "FAIL" and not (r.get("fault") == "budget" and (name, _place(r)) in waived)
     ]
     unjudged = [r for r in rows if r["verdict"] == "NOT_JUDGED"]
     reasons = [f.title for f in (*failing, *saying_nothing)]

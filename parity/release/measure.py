@@ -17,6 +17,7 @@ from parity.compare.metrics import Diff, diff
 from parity.errors import ParityError
 from parity.release.extent import Extent, extent_of
 from parity.release.plan import Entry, Plan
+from parity.stages import ALONE
 from parity.tensor import Array, TensorSource
 from parity.trace import Trace
 
@@ -143,6 +144,8 @@ def _problem(evidence: Evidence, entry: Entry, reference: TensorSource | None) -
         if evidence.has("reference", entry.case):
             return {"kind": "no_reference", "message": f"the reference gave no output called {entry.output!r}"}
         return {"kind": "no_reference", "message": "the reference did not run this case"}
+    if evidence.has(entry.candidate, entry.case) and entry.output.startswith(ALONE):
+        return {"kind": "not_run", "message": f"stage {entry.stage!r} was not run alone"}
     if evidence.has(entry.candidate, entry.case):
         given = ", ".join(evidence.outputs_of(entry.candidate, entry.case)) or "none"
         return {

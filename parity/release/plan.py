@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from parity.cases import fingerprint
 from parity.errors import UsageError
+from parity.release.batches import single
 from parity.tensor import Case
 
 SCHEMA = 1
@@ -85,11 +86,14 @@ def make_plan(
     takers: Mapping[str, Collection[str]] | None = None,
     levels: Mapping[str, str] | None = None,
     graphs: Mapping[str, Sequence[str]] | None = None,
+    stages: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+    looks_at: Callable[[str], bool] = single,
 ) -> Plan:
     """Return the plan of judging ``outputs`` of every candidate in every case, and in ``worst`` cases to be found.
 
     ``takers`` names, by id, the candidates of a case that is not for all; ``levels`` gives the level at which a
-    candidate is judged, where that is not ``graph``; ``graphs`` the outputs of its graph that are judged besides.
+    candidate is judged, where that is not ``graph``; ``graphs`` the outputs of its graph that are judged besides;
+    ``stages`` stage and name of each output of its stages that is, in cases that ``looks_at`` is true of.
 
     Raises:
         UsageError: two cases, or two outputs, would be told by the same id.
@@ -110,6 +114,13 @@ def make_plan(
         for case in planned
         for output in shown
         if name in (takers or {}).get(case.id, (name,))
+    ]
+    entries += [
+        Entry(f"{name}/graph/{stage}/{case.id}/{output}", name, "graph", stage, case.profile, case.id, output)
+        for name, shown in (stages or {}).items()
+        for case in planned
+        for stage, output in shown
+        if looks_at(case.id)
     ]
     _refuse_doubles([e.id for e in entries])
     _refuse_doubles([c.id for c in planned])

@@ -36,6 +36,11 @@ def judged_class(side: Side, reference: Side, reference_facts: Facts) -> str:
     return declared
 
 
+def verified(side: Side) -> bool:
+    """Whether ``side``, or every stage of it, computes in the class that its graph says."""
+    return all(s.spec.runner in VERIFIED for s in (side.staged.sides if side.staged is not None else (side,)))
+
+
 def precision_findings(
     side: Side, facts: Facts, judged: str, reference: Side, reference_facts: Facts
 ) -> Iterator[Finding]:
@@ -58,7 +63,7 @@ def precision_findings(
             candidate=side.name,
         )
     elif found is not None and coarser(judged, found) and side.declared is not None:
-        if side.spec.runner in VERIFIED:
+        if verified(side):
             yield Finding(
                 "PREC002",
                 "error",

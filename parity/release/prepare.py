@@ -24,7 +24,9 @@ from parity.release.normalization import Surveying, surveying
 from parity.release.piped import check_units, levels_of, with_graphs, with_pipelines
 from parity.release.plan import WORST_KEPT, Plan, make_plan
 from parity.release.replay_asked import Replaying, by_draws, replaying
-from parity.release.sides import Side, resolve
+from parity.release.sides import Side
+from parity.release.stages_plan import StagesPlan, plan_stages, seldom_looked_at, whole_reference
+from parity.release.stages_sides import resolve_side, with_programs
 from parity.release.state import SEQUENCE, not_carried, sequence, with_state_kept
 from parity.release.weights import Weighing, weighing
 from parity.runner.base import Failure, RunnerSpec
@@ -38,6 +40,7 @@ HASHED_ALIKE = (
     "torchscript",
     "pt2",
     "openvino",
+    "om",
     "command",
     "checkpoint",
 )  # kinds whose worker hashes as `digest` does
@@ -50,7 +53,8 @@ class Prepared:
     ``batches`` are the batch cases: only candidates that take batches run them. ``graphs``: by candidate at policy
     level, the outputs of its graph that are judged besides. ``weighing``: whose weights are asked; ``surveying``: whose
     normalization statistics; ``replaying``: which recorded data; ``by_draws``: candidates of which only these can tell.
-    ``configured``: the artifact entries of the configurations that the user named.
+    ``configured``: the artifact entries of the configurations that the user named. ``stages``: what is compared of
+    the graphs that a policy ships as.
     """
 
     root: Path
@@ -69,6 +73,7 @@ class Prepared:
     surveying: Surveying = field(default_factory=Surveying)
     replaying: Replaying = field(default_factory=Replaying)
     by_draws: frozenset[str] = frozenset()
+    stages: StagesPlan = field(default_factory=StagesPlan)
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -82,11 +87,11 @@ class Prepared:
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """All outputs that are compared: the contract's, then those of graphs with a pipeline around them."""
+        """All outputs that are compared: the contract's, those of graphs with a pipeline around them, of stages."""
         shown = dict.fromkeys(o for names in self.graphs.values() for o in names)
         known = {o: self.contract.output(o.removeprefix(GRAPH)) for o in shown}
         inner = (replace(t, name=o, units=None, range=None) if t else TensorSpec(o) for o, t in known.items())
-        return (*self.contract.outputs, *inner)
+        return (*self.contract.outputs, *inner, *self.stages.specs)
 
     def output(self, name: str) -> TensorSpec | None:
         """Return the output called ``name``, or None."""
@@ -131,8 +136,12 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
         UsageError: what is needed to make cases is nowhere to be found, or the configuration contradicts itself.
         ArtifactError: the reference, or with ``strict`` a candidate, cannot be read.
     """
-    reference = resolve(config.reference, "reference", root, {}, strict=strict)
-    candidates = [resolve(c, c.name, root, config.adapter.get(c.name, {}), strict=strict) for c in config.candidate]
+    reference = resolve_side(config.reference, "reference", root, {}, strict=strict)
+    adapting = config.adapter
+    candidates = [resolve_side(c, c.name, root, adapting.get(c.name, {}), strict=strict) for c in config.candidate]
+    _refuse_replay(config, [reference, *candidates])
+    (reference, *candidates), joined = with_programs([reference, *candidates], strict=strict)
+    joined += whole_reference(reference, candidates)
     reference, *candidates = with_state_kept([reference, *candidates])
     (reference, *candidates), assumed = with_pipelines([reference, *candidates], strict=strict)
     contract, findings = joint_contract(reference, candidates, config.contract)
@@ -148,7 +157,8 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
             "the outputs of the policy cannot be told without running it",
             remedy='name them, in order, in parity.toml: [contract.outputs.action] shape = ["batch", 16, 2]',
         )
-    refuse_unknown(budgeted(config), outputs)
+    stages = plan_stages(reference, candidates, cases)
+    refuse_unknown(budgeted(config), [*outputs, *stages.values])
     noise = [(f"noise of {c.name}", n) for c in config.candidate for n in c.noise]
     refuse_unknown(noise, [t.name for t in contract.inputs])
     live = all(s.spec.runner != "recorded" for s in (reference, *candidates))
@@ -162,8 +172,9 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
     reference, candidates, graphs = with_graphs(reference, candidates, adapters)
     check_units(config, levels, graphs)
     named = (config.release.name, config.release.seed, names)
-    plan = make_plan(*named, cases, outputs, kept, batches.takers, levels, graphs)
-    findings += assumed + told + more + made
+    plan = make_plan(*named, cases, outputs, kept, batches.takers, levels, graphs, stages.of, stages.looks_at)
+    joined += seldom_looked_at(stages, cases)
+    findings += joined + assumed + told + more + made
     return Prepared(
         root,
         reference,
@@ -180,8 +191,18 @@ def prepare(config: Config, root: Path, *, strict: bool) -> Prepared:
         surveying=surveying(config, root),
         replaying=replaying(config, root),
         by_draws=drawing,
+        stages=stages,
         configured=files_json(config.contract.files, root),
     )
+
+
+def _refuse_replay(config: Config, sides: Sequence[Side]) -> None:
+    staged = [s.name for s in sides if s.staged is not None]
+    if staged and config.replay.dataset is not None:
+        raise UsageError(
+            f"[replay]: {staged[0]} is in stages, which this version does not replay",
+            remedy="leave [replay] out, or give the policy as one graph",
+        )
 
 
 def _no_search() -> Finding:

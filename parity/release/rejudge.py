@@ -25,6 +25,9 @@ from parity.release.piped import check_units
 from parity.release.replay_findings import unjudged as replay_unjudged
 from parity.release.replayed import Asked, judge_replay, load_replay
 from parity.release.replaying import STATES
+from parity.release.stages_explain import REMADE as OF_STAGES
+from parity.release.stages_explain import cause_again, entered_at, enters
+from parity.release.stages_judge import with_limits
 from parity.release.weights import unjudged
 from parity.runner.composed import GRAPH
 
@@ -41,7 +44,9 @@ REMADE = (
     "OM034",
     "OM035",
 )  # follow from budgets and waivers
-EXPLAINED = ("DIAG", "WEIGHT")
+PREDICTED = "PRED"  # no verdict knows of it
+SET_ASIDE = (*REMADE, PREDICTED)
+EXPLAINED = ("DIAG", "WEIGHT", "STAGE01")
 JUDGED = ("verdict", "reason", "limit", "limit_ratio", "worst_dimension", "fault", "budget", "bound")
 
 
@@ -73,18 +78,23 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         )
     check_intact(fresh)
     outputs = fresh["outputs"]
-    refuse_unknown(budgeted(config), [o for o in outputs if not o.startswith(GRAPH)])
+    limited = {o: v["limited_as"] for o, v in outputs.items() if "limited_as" in v}
+    values = [n for names in limited.values() for n in names]
+    refuse_unknown(budgeted(config), [*(o for o in outputs if not o.startswith(GRAPH) and o not in limited), *values])
     before = fresh["comparisons"]
     rows = [_measured(r, outputs[r["output"]].get("units")) for r in before]
     levels = dict.fromkeys(names, "graph") | {r["candidate"]: "policy" for r in before if r["level"] == "policy"}
     graphs = {n: [o for o in outputs if o.startswith(GRAPH)] for n, level in levels.items() if level == "policy"}
     check_units(config, levels, graphs)
-    terms = {
-        c["name"]: Terms(c["precision"], budgets_of(config, c["name"], levels[c["name"]], graphs.get(c["name"], ())))
-        for c in fresh["candidates"]
-    }
+    terms = {}
+    for c in fresh["candidates"]:
+        budgets = budgets_of(config, c["name"], levels[c["name"]], graphs.get(c["name"], ()))
+        terms[c["name"]] = Terms(c["precision"], with_limits(budgets, limited), c.get("stage_precision", {}))
     fresh["comparisons"], fresh["measures"] = decide(rows, terms)
-    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(REMADE)]
+    told = entered_at(fresh["findings"])
+    foreseen = [f for f in fresh["findings"] if f["code"].startswith(PREDICTED)]
+    set_aside = (*SET_ASIDE, *OF_STAGES)
+    kept = [Finding(**{**f, "waived": None}) for f in fresh["findings"] if not f["code"].startswith(set_aside)]
     actions = [name for name, o in outputs.items() if o["role"] == "action"]
     elements = {name: o["elements"] for name, o in outputs.items()}
     for name in names:
@@ -92,6 +102,7 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         kept += gate.policy_level(misplaced(config, name, levels[name]), name)
         kept += gate.unplanned(fresh["facts"]["reference"].get("outputs", ()), list(outputs), name)
         kept += [*gate.coverage(own, actions, name, elements), *difference_findings(own, name)]
+        kept += enters(name, fresh["comparisons"], [f.as_json() for f in kept])
     kept += _unweighed(config, fresh, names)
     kept += judged_again(fresh, config)
     kept += _unsurveyed(config, fresh, kept)
@@ -100,9 +111,11 @@ def _rejudge(fresh: dict[str, Any], config: Config, today: dt.date, folder: Path
         fresh["exhibits"] = still_true(fresh["exhibits"], before, fresh["comparisons"])
     fresh["waivers"] = [w.model_dump(mode="json") for w in config.waiver]
     judged = conclude(fresh, kept, config.waiver, today)
+    judged["cause"] = cause_again(judged.get("cause"), told, entered_at(judged["findings"]))
     if judged["verdict"] != "FAIL":  # what explained the failure explains nothing now
         judged["findings"] = [f for f in judged["findings"] if not f["code"].startswith(EXPLAINED)]
         judged["cause"] = None
+    judged["findings"] += foreseen
     return judged
 
 

@@ -34,6 +34,9 @@ def replay_report(
     for side in prepared.candidates:
         same = side.sha256 is not None and side.identity == reference.identity
         findings += gate.same_thing(same, side.name)
+        for which in (reference.name, side.name):
+            environment = (replay.told if replay else {}).get("stand_ins", {}).get(which, {})
+            findings += gate.stood_in(environment, which, side.name)
         findings += gate.policy_level(misplaced(config, side.name, "policy"), side.name)
         told = (facts[side.name], classes[side.name], reference, facts["reference"])
         findings += precision_findings(side, *told)

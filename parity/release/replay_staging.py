@@ -11,6 +11,7 @@ from parity.contract.recurrent import keeps_state
 from parity.errors import UsageError
 from parity.finding import Finding
 from parity.release.config import ReplayTable, TimingTable
+from parity.release.gears import compiled_batches
 from parity.release.replay_asked import Replaying
 from parity.release.replay_classes import check_classes, classes_of
 from parity.release.sides import Side
@@ -73,6 +74,9 @@ def playable(prepared: Prepared, side: Side) -> Playable:
 
 def _fixed_batch(side: Side) -> int | None:
     own = side.graph
+    compiled = compiled_batches(own)
+    if compiled:
+        return max(compiled)  # of an OM's gears the largest; what is left over is filled up
     sizes = {t.shape[0] for t in (own.inputs if own else ()) if t.shape and t.batched}
     return next((s for s in sizes if isinstance(s, int)), None)
 

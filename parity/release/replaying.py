@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from parity.errors import ArtifactError, ParityError
 from parity.release.replay_staging import Staged, opened_dataset, playable, staged_replay
 from parity.runner.base import Failure
+from parity.runner.origin import stand_in_of
 
 if TYPE_CHECKING:
     from parity.release.prepare import Prepared
@@ -53,6 +54,8 @@ def replay_release(
         except ParityError as e:
             return {"problem": e.message, "remedy": e.remedy}
         failures |= learned
+        devices = {n: stand_in_of(p.session.info.environment) for n, p in players.items()}
+        stand_ins = {n: {"stand_in": True, "device": d} for n, d in devices.items() if d is not None}
         if "reference" in failures or not set(players) - set(failures) - {"reference"}:
             return _told(prepared, staged, None, failures)
         able = [s for s in sides if s.name not in failures]
@@ -71,7 +74,7 @@ def replay_release(
     save_states(folder / STATES, done.states)
     if store is not None and done.frames == done.planned:
         store.remove()
-    return _told(prepared, staged, done, failures | done.failures)
+    return _told(prepared, staged, done, failures | done.failures) | ({"stand_ins": stand_ins} if stand_ins else {})
 
 
 def _depends_on(prepared: Prepared, staged: Staged, names: Sequence[str]) -> dict[str, Any]:

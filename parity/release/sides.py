@@ -13,10 +13,13 @@ from parity.contract.checkpoint import actor_contract
 from parity.errors import ArtifactError, ParityError, UsageError
 from parity.release.beside import Behind, Weights, behind_of, checkpoint_of
 from parity.release.config import CandidateTable, PipelineTable, RunnerTable
+from parity.release.gears import in_gear
 from parity.release.identity import identity_of
+from parity.release.staged import Staged
 from parity.runner.base import Failure, RunnerSpec
 from parity.runner.composed import Composition
 from parity.runner.effect import effect_of
+from parity.stages import is_of_stages
 
 RUNNER_OF: Mapping[str, str] = {
     "onnx": "onnxruntime",
@@ -26,6 +29,7 @@ RUNNER_OF: Mapping[str, str] = {
     "folder": "torch",
     "checkpoint": "torch",
     "openvino": "openvino",
+    "om": "om",
     "trace": "recorded",
     "npz": "recorded",
 }
@@ -68,8 +72,8 @@ class Side:
     ``given`` is the path or command as the user wrote it. ``declared`` is the declared precision class, None where the
     user left it out. ``contract`` is None where nothing can be known without running (a factory, a command); where a
     ``pipeline`` is around the graph, it is that of the policy as a whole.
-    ``problem`` says why the side cannot be run at all. ``behind`` is the artifact that a recording or command stands
-    for, ``soc`` the chip that it has to run on.
+    ``problem`` says why the side cannot be run at all; ``staged`` are its graphs where it has several. ``behind`` is
+    the artifact that a recording or command stands for, ``soc`` the chip that it has to run on.
     """
 
     name: str
@@ -87,13 +91,15 @@ class Side:
     behind: Behind | None = None
     soc: str | None = None
     given: str = ""
+    staged: Staged | None = None
 
     def artifacts_json(self) -> list[dict[str, Any]]:
         """Return the side's entries in the report's ``artifacts``: what it runs, then the weights that explain it."""
         kind = self.artifact.kind if self.artifact else self.spec.runner
         own = {"path": self.given, "kind": kind, "sha256": self.sha256, "bytes": self.bytes, "side": self.name}
         around = [p.artifact_json() for p in (self.pipeline, self.checkpoint, self.behind) if p is not None]
-        return [own, *around]
+        inside = self.staged.artifacts_json(self.name) if self.staged is not None else []
+        return [own, *inside, *around]
 
     @property
     def graph(self) -> Contract | None:
@@ -121,8 +127,8 @@ def resolve(table: RunnerTable, name: str, root: Path, adapter: Mapping[str, Any
         UsageError: neither path nor command, or a runner that cannot be told.
         ArtifactError: the artifact cannot be read (``strict`` only).
     """
-    if isinstance(table, CandidateTable) and table.stages:
-        raise UsageError(f"{name}: stages are not judged by this version", remedy="judge each stage as a candidate")
+    if table.stages:
+        raise UsageError(f"{name}: only `parity run` judges a policy in stages", remedy="give one graph here")
     if not table.path and not table.command:
         raise UsageError(f"[{name}] has neither `path` nor `command`", remedy="say what is to be run")
     path = _absolute(table.path, root)
@@ -194,7 +200,9 @@ def _contract(artifact: Artifact, spec: RunnerSpec) -> Contract | None:
     try:
         if artifact.kind == "checkpoint" and spec.runner == "torch":
             return actor_contract(artifact, spec.kwargs)  # what runs is what can be rebuilt, not what training declares
-        return read_contract(artifact)
+        found = in_gear(read_contract(artifact), spec.options)
+        whole = tuple(t for t in found.outputs if not is_of_stages(t.name))  # a trace may hold what stages gave
+        return found if len(whole) == len(found.outputs) else replace(found, outputs=whole)
     except ArtifactError:
         if not _foreign(spec.runner):
             raise
@@ -214,7 +222,7 @@ def _runner_named(spec: RunnerSpec, artifact: Artifact | None) -> RunnerSpec:
     if artifact.kind not in RUNNER_OF:
         raise UsageError(
             f"{artifact.path}: nothing here runs a file of kind {artifact.kind!r}",
-            expected="ONNX, TorchScript, .pt2, a LeRobot folder, a checkpoint, package.module:factory, a trace, .npz",
+            expected="ONNX, TorchScript, .pt2, OM, LeRobot folder, checkpoint, package.module:factory, trace, .npz",
             remedy=_remedy(artifact.kind),
         )
     return replace(spec, runner=RUNNER_OF[artifact.kind])
@@ -225,7 +233,7 @@ def _remedy(kind: str) -> str:
         "safetensors": "weights alone do not run: give the LeRobot folder or `package.module:factory`",
         "json": "a configuration alone does not run: `parity inspect` shows it",
         "yaml": "a configuration alone does not run: `parity inspect` shows it",
-        "om": "record its outputs on the device and compare the trace (runner `command` or `recorded`)",
+        "om2": "OM2 is not run: compile an OM for the chip, or record on the device and compare the trace",
     }.get(kind, "check the path")
 
 

@@ -11,6 +11,7 @@ from parity.errors import ParityError
 from parity.release.floor_run import absolute_difference, scale_of
 from parity.runner.composed import GRAPH
 from parity.search import search
+from parity.stages import is_of_stages
 from parity.tensor import Array, Case, stack
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _gap(
     gaps = np.zeros(count)
     for name, values in expected.items():
         other = found.get(name)
-        if other is None and name.startswith(GRAPH):  # the graph's own numbers: not every candidate shows them
+        if other is None and (name.startswith(GRAPH) or is_of_stages(name)):  # not every candidate shows these
             continue
         if isinstance(values, list) or isinstance(other, list) or other is None or other.shape != values.shape:
             return np.full(count, np.inf)

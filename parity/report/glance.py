@@ -17,6 +17,7 @@ from parity.report.view import (
     worst_first,
     worst_of,
 )
+from parity.stages import called
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,16 @@ def glances(report: Entry) -> list[Glance]:
     return out
 
 
-def outputs_of(report: Entry, candidate: str) -> list[tuple[str, str, dict[str, int], Entry]]:
-    """Return level, output, tally and worst comparison of each output of a candidate, in order of appearance."""
+def outputs_of(report: Entry, candidate: str, *, stages: bool = False) -> list[tuple[str, str, dict[str, int], Entry]]:
+    """Return level, output, tally and worst comparison of each output of a candidate, in order of appearance.
+
+    With ``stages`` those of its stages too, the states of a loop as one.
+    """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for c in report.get("comparisons") or []:
-        if str(c.get("candidate")) == candidate:
-            stage = f"{c['stage']}/" if c.get("stage") else ""
-            groups.setdefault((str(c.get("level")), f"{stage}{c.get('output')}"), []).append(c)
+        if str(c.get("candidate")) == candidate and (stages or not c.get("stage")):
+            name = called(str(c.get("output")), c.get("stage"))
+            groups.setdefault((str(c.get("level")), name), []).append(c)
     return [(level, name, tally(found), worst_first(found)[0]) for (level, name), found in groups.items()]
 
 

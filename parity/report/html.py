@@ -21,8 +21,10 @@ from parity.report.first_screen import sides_of
 from parity.report.glance import glances, outputs_of
 from parity.report.measures import measures_shown
 from parity.report.pictures import outputs_shown
+from parity.report.predicted import measured_only, predicted_only, predictions_shown
 from parity.report.replay_section import replay_shown
 from parity.report.rows import table
+from parity.report.stages_section import stages_shown
 from parity.report.statistics import statistics_shown
 from parity.report.text import clean
 from parity.report.view import (
@@ -40,6 +42,7 @@ from parity.report.view import (
     untold,
     worst_first,
 )
+from parity.stages import called
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -112,9 +115,12 @@ def page(report: Entry) -> dict[str, Any]:
         "sides": sides_of(report),
         "artifacts": [_artifact(a) for a in report["artifacts"]],
         "candidates": [_candidate(report, g) for g in glances(report)],
-        "findings": [_finding(f) for f in findings_of(report)],
+        "findings": [_finding(f) for f in measured_only(findings_of(report))],
+        "predictions": predictions_shown(report),
+        "predicted_findings": [_finding(f) for f in predicted_only(findings_of(report))],
         "waived": [_finding(f) for f in findings_of(report, waived=True)],
         "exhibits": outputs_shown(report),
+        "stages": stages_shown(report),
         "replay": replay_shown(report),
         "statistics": statistics_shown(report),
         "table": table(ordered, notes),
@@ -155,7 +161,7 @@ def _worst_words(ordered: Sequence[Entry], notes: Mapping[str, str]) -> str:
         return ""
     c = ordered[0]
     note = f" ({notes[case]})" if (case := str(c.get("case"))) in notes else ""
-    return f"{c.get('candidate')}/{c.get('output')} in {case}{note}: {off_where(c)}"
+    return f"{c.get('candidate')}/{called(str(c.get('output')), c.get('stage'))} in {case}{note}: {off_where(c)}"
 
 
 def _scope(scope: Mapping[str, Any]) -> str:
@@ -214,7 +220,7 @@ def _budgets(report: Entry) -> list[dict[str, Any]]:
     """Return how the limit of each output was derived, shown at its worst comparison."""
     out = []
     for g in glances(report):
-        for level, output, _, worst in outputs_of(report, g.name):
+        for level, output, _, worst in outputs_of(report, g.name, stages=True):
             terms = [(_FLOOR_WORDS.get(k, f"floor: {k}"), v) for k, v in pairs(worst.get("floor") or {}) if k]
             terms += [(_BUDGET_WORDS.get(k, f"budget: {k}"), v) for k, v in pairs(worst.get("budget") or {}) if k]
             if worst.get("limit"):

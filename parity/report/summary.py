@@ -10,6 +10,7 @@ from parity.report.atomic import replace_file
 from parity.report.baseline import baseline_lines
 from parity.report.figures import ABSENT, pairs, show, times
 from parity.report.glance import glances
+from parity.report.predicted import is_predicted, measured_only, predicted_only
 from parity.report.replay_view import Replayed, replayed_of
 from parity.report.terminal_replay import candidate_rows, dimension_row, replay_words, worst_lines
 from parity.report.text import markdown, markdown_code
@@ -24,6 +25,7 @@ from parity.report.view import (
     ratio_of,
     worst_first,
 )
+from parity.stages import called
 
 MAX_BYTES = 60_000  # GitHub takes 65,536 characters; bytes are the stricter count, and a bot may add a line
 _ROWS = 50
@@ -38,7 +40,8 @@ def summary(report: Entry) -> str:
         _candidates(report),
         _worst(report),
         _replayed(report),
-        _findings("Findings", findings_of(report)),
+        _findings("Findings", measured_only(findings_of(report))),
+        _findings("Predicted, not measured", predicted_only(findings_of(report))),
         _findings("Waived findings", findings_of(report, waived=True)),
         _baseline(report),
         _tested(report),
@@ -114,7 +117,7 @@ def _candidates(report: Entry) -> str:
                 markdown(g.runner),
                 markdown(g.precision),
                 f"{_MARK.get(g.verdict, '')} {markdown(g.verdict)}",
-                markdown_code(w.get("output")) if w else ABSENT,
+                markdown_code(called(str(w.get("output")), w.get("stage"))) if w else ABSENT,
                 f"{limit} ({ratio})" if ratio else limit,
             ]
         )
@@ -183,7 +186,7 @@ def _findings(title: str, found: Sequence[Entry]) -> str:
     lines = [f"### {title}", ""]
     for f in found[:_ROWS]:
         place = " ".join(markdown_code(f[k]) for k in ("candidate", "where") if f.get(k))
-        mark = _MARK.get(str(f.get("severity")), "")
+        mark = "🔮" if is_predicted(f) else _MARK.get(str(f.get("severity")), "")
         lines.append(
             f"- {mark} **{markdown(f.get('code'))}** {place}: {markdown(f.get('title'), 500)}".replace("  ", " ")
         )

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from parity.report.baseline import baseline_lines
 from parity.report.figures import ABSENT, show, times
 from parity.report.glance import Glance, glances, outputs_of
+from parity.report.predicted import is_predicted
 from parity.report.replay_view import replayed_of
+from parity.report.stages_view import staged_of
 from parity.report.terminal_replay import (
     candidate_columns,
     candidate_rows,
@@ -26,6 +28,7 @@ from parity.report.terminal_replay import (
     table_of,
     worst_lines,
 )
+from parity.report.terminal_stages import stage_lines, stage_table
 from parity.report.text import annotation, annotation_property, clean, log_line
 from parity.report.view import (
     Entry,
@@ -43,6 +46,7 @@ from parity.report.view import (
     untold,
     worst_first,
 )
+from parity.stages import called
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 
 _STYLE = {"PASS": "bold green", "FAIL": "bold red", "NOT_JUDGED": "bold yellow"}
 _SEVERITY = {"error": "bold red", "warning": "yellow", "info": "dim"}
+_PREDICTED = "magenta"  # no evidence: a colour of its own
 _MAX_ROWS = 24
 _MAX_FINDINGS = 30
 _MAX_SINCE = 12
@@ -123,6 +128,10 @@ def _tables(report: Entry, width: int) -> Iterator[RenderableType]:
             yield _output_table(outputs[:_MAX_ROWS], width)
             if len(outputs) > _MAX_ROWS:
                 yield Text(f"… and {len(outputs) - _MAX_ROWS} more outputs in report.json", style="dim")
+    staged = staged_of(report)
+    if staged:
+        yield Text("")
+        yield stage_table(staged, _STYLE)
     if found and replayed is not None:
         yield Text("")
         yield table_of(candidate_columns(wide), candidate_rows(report)[:_MAX_ROWS], _STYLE)
@@ -141,7 +150,8 @@ def _story(report: Entry) -> list[tuple[str, str]]:
         note = case_notes(report).get(str(worst.get("case")))
         at = (f" ({note})" if note else "") + (f", {place(worst)}" if place(worst) else "")
         out.append(("off by", far_off(worst)))
-        out.append(("where", f"{worst.get('candidate')}/{worst.get('output')}, case {worst.get('case')}{at}"))
+        what = called(str(worst.get("output")), worst.get("stage"))
+        out.append(("where", f"{worst.get('candidate')}/{what}, case {worst.get('case')}{at}"))
     scope = report["release"].get("scope") or {}
     partly = scope.get("planned") != scope.get("selected")
     some = (
@@ -168,7 +178,8 @@ def _candidate_table(found: Sequence[Glance], width: int) -> Table:
     for g in found:
         w: Entry = g.worst or {}
         numbers = [show(w.get("max_abs")), show(limit_of(w))] if wide else []
-        row = [g.name, *([g.runner, g.precision] if wide else []), g.verdict, w.get("output") or ABSENT, *numbers]
+        output = called(str(w["output"]), w.get("stage")) if w.get("output") else ABSENT
+        row = [g.name, *([g.runner, g.precision] if wide else []), g.verdict, output, *numbers]
         _add(table, [*row, show(ratio_of(w), 2)], g.verdict)
     return table
 
@@ -216,7 +227,8 @@ def _finding_part(report: Entry, f: Entry) -> Iterator[RenderableType]:
     from rich.text import Text
 
     severity = str(f.get("severity"))
-    code = (clean(f"{severity} {f.get('code')}"), _SEVERITY.get(severity, ""))
+    style = _PREDICTED if is_predicted(f) else _SEVERITY.get(severity, "")
+    code = (clean(f"{severity} {f.get('code')}"), style)
     yield Text.assemble(code, "  ", clean(said(f, report), _MAX_WORDS))
     if f.get("remedy"):
         yield Padding(Text(clean(f"what to do: {f['remedy']}", _MAX_WORDS), style="dim"), (0, 0, 0, 2), expand=False)
@@ -253,6 +265,7 @@ def plain_lines(report: Entry) -> list[str]:
     replayed = replayed_of(report)
     causes = causes_of(replayed, found)
     lines += [line for f in causes for line in _finding_lines(report, f)]
+    staged = {c.name: c for c in staged_of(report)}
     for g in glances(report):
         own = untold(g.reasons, report)
         why = f" ({clean('; '.join(own), _MAX_WORDS)})" if own else ""
@@ -266,6 +279,7 @@ def plain_lines(report: Entry) -> list[str]:
             )
         if len(outputs) > _MAX_ROWS:
             lines.append(f"  … and {len(outputs) - _MAX_ROWS} more outputs in report.json")
+        lines += stage_lines(staged[g.name]) if g.name in staged else []
     if replayed is not None:
         lines += replay_lines(report, replayed)
     found = [f for f in found if f not in causes]

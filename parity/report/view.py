@@ -13,6 +13,7 @@ from parity.finding import SEVERITIES
 from parity.report.alike import together
 from parity.report.figures import number, show, times
 from parity.report.replay_view import general_titles, measure_ratio, measures_of, replayed_of
+from parity.stages import called
 
 Entry = Mapping[str, Any]
 
@@ -183,7 +184,8 @@ def excused(entry: Entry, waived: set[tuple[str, str]]) -> bool:
     """Whether a comparison or measure failed by going over budget, and that is waived. Nothing else can be."""
     fault = entry.get("fault", None if "case" in entry else "budget")  # a measure can only go over its budget
     failed = entry.get("verdict") == "FAIL" and fault == "budget"
-    return failed and (str(entry.get("candidate")), str(entry.get("output"))) in waived
+    place = called(str(entry.get("output")), entry.get("stage"))
+    return failed and (str(entry.get("candidate")), place) in waived
 
 
 def case_notes(report: Entry) -> dict[str, str]:

@@ -6,6 +6,7 @@ RUN003  the file holds state that was left over from a run
 RUN004  the runtime computes in another precision than it was asked for
 RUN005  nodes that only handle shapes ran on another provider than the one asked for
 RUN006  the graph's state goes in and out; parity kept it between calls
+RUN008  something that the runtime would let through could not be checked
 REBUILD001  the actor was rebuilt from a checkpoint, and who told what its weights do not say
 REBUILD002  none of the ways to rebuild it fits the other side; the nearest was judged
 """
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from parity.finding import Finding
+from parity.runner.origin import origin_findings
 
 
 class Told(Protocol):
@@ -31,6 +33,7 @@ class Told(Protocol):
 def session_findings(told: Told, where: str, candidate: str | None = None) -> Iterator[Finding]:
     """Yield what is to be said of the session that ran ``where``; ``candidate`` is None for the reference."""
     environment = told.environment
+    yield from origin_findings(environment, where, candidate)
     if environment.get("rebuilt") and "choices" not in environment:
         yield _rebuilt(environment["rebuilt"], where, candidate)
     read = environment.get("kind") == "torchscript"  # its contract says this already, read from the program
@@ -79,6 +82,16 @@ def session_findings(told: Told, where: str, candidate: str | None = None) -> It
             where=where,
             evidence={"asked": asked, "ran": ran},
             remedy="declare the precision class that it runs in",
+            candidate=candidate,
+        )
+    for what in environment.get("unchecked", ()):
+        yield Finding(
+            "RUN008",
+            "warning",
+            f"{where}: {what}.",
+            where=where,
+            evidence={"runtime": environment.get("runtime")},
+            remedy="install a pyACL that can tell, or check it by hand",
             candidate=candidate,
         )
     elsewhere = environment.get("nodes_elsewhere")

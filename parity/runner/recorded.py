@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from parity.artifact import digest, recognize
 from parity.runner.base import Failure, Progress, RunnerSpec, RunResult, Session, SessionInfo, Variant
 from parity.runner.gather import joined
 from parity.runner.options import check_options
+from parity.runner.origin import captured_of, repeated_of, told_origin, unchecked_of
 from parity.tensor import Array, Block, TensorSpec
 from parity.trace import Trace
 
@@ -40,18 +42,20 @@ class RecordedSession:
         self._trace = trace
         self._ids = {c.id for c in trace.cases}
         self._by_inputs: dict[str, str] | None = None
-        recorded = {k: v for k, v in trace.meta.items() if isinstance(v, (str, int, float, bool, dict, list))}
         self.info = SessionInfo(
             inputs=_specs(trace, "inputs"),
             outputs=_specs(trace, "outputs"),
-            environment={"recorded": recorded, "cases": len(trace.cases)},
+            environment=recorded_environment(trace),
             loaded_sha256=sha256,
         )
 
     def run(
         self, block: Block, variant: Variant = "base", *, repeat: bool = False, progress: Progress | None = None
     ) -> RunResult:
-        """Return the recorded outputs of the cases, up to the first that was not recorded."""
+        """Return the recorded outputs of the cases, up to the first that was not recorded.
+
+        With ``repeat`` what changed on the device, when a case ran twice there, is told again.
+        """
         if variant != "base":
             return RunResult({}, 0, failure=Failure("run", f"a recorded trace has no variant {variant}"))
         rows: list[Mapping[str, Array]] = []
@@ -64,7 +68,8 @@ class RecordedSession:
             rows.append({name: self._trace.mapped(found, name) for name in self._trace.output_names(found)})
             if progress:
                 progress(i + 1)
-        return RunResult(joined(rows), len(rows), (0.0,) * len(rows), failure=failure)
+        differs = repeated_of(self._trace.meta) if repeat else {}
+        return RunResult(joined(rows), len(rows), (0.0,) * len(rows), differs, failure)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -82,6 +87,20 @@ class RecordedSession:
         if found is not None:
             return found
         return Failure("input", f"case {case_id} was not recorded in {self._trace.path.name}: {differs}")
+
+
+def recorded_environment(trace: Trace) -> dict[str, Any]:
+    """Return what a recording says of how it was made; where it came back from a device, of that in one line too."""
+    recorded = {k: v for k, v in trace.meta.items() if isinstance(v, (str, int, float, bool, dict, list))}
+    captured = captured_of(trace.meta)
+    device = {"device": f"recorded on {told_origin(captured)}"} if captured else {}
+    unchecked = unchecked_of(captured)
+    return {
+        "recorded": recorded,
+        "cases": len(trace.cases),
+        **device,
+        **({"unchecked": unchecked} if unchecked else {}),
+    }
 
 
 def _specs(trace: Trace, kind: str) -> tuple[TensorSpec, ...]:

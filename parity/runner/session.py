@@ -49,7 +49,9 @@ class WorkerSession:
         self.info = info
         self._spec, self._process, self._folder = spec, process, folder
         self._ids = itertools.count()
+        self._written: dict[str, tuple[Array, dict[str, Any]]] = {}  # what lies in the folder for the next run
         self._dead: Failure | None = None
+        self._failed = False
 
     def run(
         self, block: Block, variant: Variant = "base", *, repeat: bool = False, progress: Progress | None = None
@@ -74,6 +76,7 @@ class WorkerSession:
             failure = Failure("interrupted", "interrupted by Ctrl-C")
         if failure and (failure.kind in _STICKY or not self._process.alive):
             self._dead = failure
+        self._failed = self._failed or failure is not None
         outputs, completed = self._outputs(got)
         return RunResult(outputs, completed, tuple(got.seconds[:completed]), got.differs, failure)
 
@@ -82,16 +85,37 @@ class WorkerSession:
         self._dead = self._dead or Failure("interrupted", "the session was closed")
         self._process.stop()
 
+    def finish(self, timeout_s: float) -> None:
+        """Ask an idle worker to give back what would outlive it, such as a device's memory, and wait for its end.
+
+        Raises:
+            RunnerError: it says that it could not, and no run failed before: the first failure is the one to tell.
+        """
+        if self._dead or not self._process.alive:
+            return
+        try:
+            self._process.send({"op": "close"})
+            event = self._process.receive(timeout_s, f"{self._spec.name}: closing")
+        except WorkerDied:
+            return  # it ended, as it was asked to, or was stopped after the time
+        if not self._failed:
+            raise RunnerError(f"{self._spec.name}: closing: {event.get('message')}")
+
     def _request(self, block: Block, variant: Variant, repeat: bool) -> dict[str, Any]:
         number = next(self._ids)
-        files = {}
+        files: dict[str, dict[str, Any]] = {}
         for k, (name, array) in enumerate(block.inputs.items()):
+            held = self._written.get(name)
+            if held is not None and held[0] is array and not array.flags.writeable:
+                files[name] = held[1]  # a step of a loop is fed the same cache as the one before
+                continue
             try:
                 files[name] = _write(self._folder, f"{number}-in-{k}.npy", array)
             except OSError as e:
                 raise OutputError(
                     f"{self._folder}: inputs cannot be written: {e.strerror or e}", remedy="free some disk space"
                 ) from None
+        self._written = {n: (a, files[n]) for n, a in block.inputs.items() if not a.flags.writeable}
         request = {"op": "run", "id": number, "folder": str(self._folder), "variant": variant, "n": len(block)}
         return request | {"inputs": files, "repeat": repeat, "sequence": block.sequence}
 
@@ -133,8 +157,10 @@ class WorkerSession:
                 outputs[name] = parts[0][1]
             elif parts:
                 outputs[name] = [row for _, part in parts for row in part]
+        kept = {described["file"] for _, described in self._written.values()}
         for file in self._folder.glob("*.npy"):
-            file.unlink(missing_ok=True)
+            if file.name not in kept:
+                file.unlink(missing_ok=True)
         short = [len(o) for o in outputs.values() if len(o) < completed]
         return outputs, min([completed, *short])
 

@@ -51,13 +51,23 @@ def test_weights_of_no_actor_do_not_run(corpus: Path, capfd: pytest.CaptureFixtu
     assert "weights alone do not run" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("file", ["om/a3c_pong_v1.om", "lerobot_stats", "unsafe_pickle", "lerobot_info"])
+@pytest.mark.parametrize("file", ["lerobot_stats", "unsafe_pickle", "lerobot_info"])
 def test_what_is_no_policy_is_refused(corpus: Path, capfd: pytest.CaptureFixture[str], file: str) -> None:
     path = corpus / file
     if path.is_dir():
         path = sorted(p for p in path.rglob("*") if p.is_file())[0]
     assert main(["compare", str(path), str(path)]) == 2
     assert "what to do" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("pair", [("a3c_pong_v1.om", "a3c_pong_v1.om"), ("a3c_pong_v1.om", "a3c_pong_v2.om")])
+def test_a_real_om_without_an_npu_is_not_judged_and_told_what_to_do(
+    corpus: Path, capfd: pytest.CaptureFixture[str], pair: tuple[str, str]
+) -> None:
+    assert main(["compare", *(str(corpus / "om" / name) for name in pair)]) == 3
+    said = capfd.readouterr().out
+    assert "pyACL cannot be imported" in said
+    assert "parity bundle" in said
 
 
 def test_a_log_without_episodes_says_nothing(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:

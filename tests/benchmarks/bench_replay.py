@@ -29,6 +29,7 @@ MLPS = {
     "MLP, 9 million weights": 2048,
     "MLP, 35 million weights": 4096,
 }
+FLOWS = {"flow of ten steps with an MLP, 20 million weights": 4096}
 TRANSFORMERS = {"transformer, 3 million weights": 256, "transformer, 13 million weights": 512}
 ROUNDS = 2
 ALONE = 500  # frames of the loop that goes one by one; its time is scaled to all
@@ -43,7 +44,7 @@ def _times() -> list[dict[str, str]]:
     if not REAL.is_dir():
         return [{"what": "no corpus: nothing was timed"}]
     rows = []
-    for names, write in ((MLPS, write_mlp), (TRANSFORMERS, write_transformer)):
+    for names, write in ((MLPS, write_mlp), (FLOWS, write_flow), (TRANSFORMERS, write_transformer)):
         for name, hidden in names.items():
             with tempfile.TemporaryDirectory() as folder:
                 rows += _side_by_side(Path(folder), name, release(Path(folder), REAL, WIDTH, hidden, write))
@@ -114,11 +115,11 @@ n_action_steps = 8
     return toml
 
 
-def write_mlp(path: Path, width: int, hidden: int, producer: str, name: str = "observation.state") -> None:
+def write_mlp(path: Path, width: int, hidden: int, producer: str) -> None:
     """Write an MLP of four layers that gives a chunk of 16 actions."""
     rng = np.random.default_rng(0)
     sizes = [width, hidden, hidden, hidden, STEPS * width]
-    nodes, constants, at = [], [], name
+    nodes, constants, at = [], [], "observation.state"
     for i, (inner, outer) in enumerate(pairwise(sizes)):
         constants.append(numpy_helper.from_array(rng.normal(size=(inner, outer)).astype("f4") / inner**0.5, f"w{i}"))
         constants.append(numpy_helper.from_array(rng.normal(size=outer).astype("f4") * 0.1, f"b{i}"))
@@ -126,8 +127,37 @@ def write_mlp(path: Path, width: int, hidden: int, producer: str, name: str = "o
         nodes.append(helper.make_node("Tanh", [f"y{i}"], [f"t{i}"]))
         at = f"t{i}" if i < 3 else f"y{i}"
     constants.append(numpy_helper.from_array(np.array([-1, STEPS, width]), "shape"))
-    nodes = [*nodes[:-1], helper.make_node("Reshape", [at, "shape"], ["action"])]
-    given = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+    _save(path, [*nodes[:-1], helper.make_node("Reshape", [at, "shape"], ["action"])], constants, width, producer)
+
+
+def write_flow(path: Path, width: int, hidden: int, producer: str) -> None:
+    """Write a flow-matching policy with an MLP: ten Euler steps, unrolled in the graph, from a guess to 16 actions."""
+    rng, name, chunk = np.random.default_rng(0), "observation.state", STEPS * width
+    sizes = {"guess": (width, chunk), "w0": (width + chunk, hidden), "w1": (hidden, hidden), "w2": (hidden, chunk)}
+    constants = [
+        numpy_helper.from_array(rng.normal(size=(i, o)).astype("f4") / np.float32(i**0.5), n)
+        for n, (i, o) in sizes.items()
+    ]
+    constants.append(numpy_helper.from_array(np.float32(0.1), "dt"))
+    constants.append(numpy_helper.from_array(np.array([-1, STEPS, width]), "shape"))
+    nodes = [helper.make_node("MatMul", [name, "guess"], ["x0"])]
+    for k in range(10):
+        made = [f"{n}{k}" for n in ("given", "a", "b", "c", "d", "v", "moved")]
+        nodes += [
+            helper.make_node("Concat", [name, f"x{k}"], made[:1], axis=1),
+            helper.make_node("MatMul", [made[0], "w0"], made[1:2]),
+            helper.make_node("Tanh", made[1:2], made[2:3]),
+            helper.make_node("MatMul", [made[2], "w1"], made[3:4]),
+            helper.make_node("Tanh", made[3:4], made[4:5]),
+            helper.make_node("MatMul", [made[4], "w2"], made[5:6]),
+            helper.make_node("Mul", [made[5], "dt"], made[6:7]),
+            helper.make_node("Add", [f"x{k}", made[6]], [f"x{k + 1}"]),
+        ]
+    _save(path, [*nodes, helper.make_node("Reshape", ["x10", "shape"], ["action"])], constants, width, producer)
+
+
+def _save(path: Path, nodes: list[Any], constants: list[Any], width: int, producer: str) -> None:
+    given = helper.make_tensor_value_info("observation.state", TensorProto.FLOAT, ["batch", width])
     out = helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", STEPS, width])
     graph = helper.make_graph(nodes, "policy", [given], [out], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name=producer)

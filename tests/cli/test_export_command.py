@@ -227,6 +227,20 @@ def test_the_line_for_atc_is_told(folder: Path, capsys: pytest.CaptureFixture[st
     assert "om" not in report["export"]
 
 
+def test_what_float16_is_predicted_to_do_is_said_with_the_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, report = export(folder, "plain", "--soc", "Ascend310P1")
+    assert code == 0
+    told = report["predicted"][0]
+    assert (told["candidate"], told["source"], told["survives"]) == ("export", "policy.onnx", True)
+    assert told["outputs"][0]["max_abs"] > 0
+    assert "PREDICTED, not measured: the outputs survive float16" in capsys.readouterr().out
+    code, report = export(folder, "plain", "--soc", "Ascend310P1", "--om-precision", "origin")
+    assert code == 0
+    assert "predicted" not in report
+
+
 def test_atc_runs_where_it_is(folder: Path, atc: Path) -> None:
     code, report = export(folder, "plain", "--soc", "Ascend310P1")
     assert code == 0

@@ -40,8 +40,15 @@ def _report(out: Path) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are needed to kill a whole run")
-def test_a_killed_replay_goes_on(tmp_path: Path) -> None:
-    toml = made.write_release(tmp_path, {"ort": None}, lengths=[2500] * 12)
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        pytest.param([2500] * 12, id="30,000 frames"),
+        pytest.param([10_000] * 100, id="a million frames", marks=pytest.mark.soak),
+    ],
+)
+def test_a_killed_replay_goes_on(tmp_path: Path, lengths: list[int]) -> None:
+    toml = made.write_release(tmp_path, {"ort": None}, lengths=lengths)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     subprocess.run(_command(toml, whole), check=True, capture_output=True)
     _killed(toml, cut)

@@ -139,6 +139,24 @@ def make_hostile(verdict: str = "FAIL") -> dict[str, Any]:
         finding(**words, evidence={HOSTILE: HOSTILE}),
         finding(**words, evidence={HOSTILE: HOSTILE}, waived=HOSTILE),
     ]
+    place = {"node": HOSTILE, "value": HOSTILE, "case": HOSTILE}
+    report["predicted"] = [
+        {
+            "candidate": HOSTILE,
+            "source": HOSTILE,
+            "basis": HOSTILE,
+            "survives": False,
+            "values": 1,
+            "cases": [HOSTILE],
+            "outputs": [
+                {"output": HOSTILE, "survives": False, "ratio": 2.0, "max_abs": 1.0, "dimension": 0, "broken": 0}
+                | {"case": HOSTILE}
+            ],
+            "hazards": [{"kind": HOSTILE, **place, "seen": 1e9, "in_float16": HOSTILE}],
+            "keep": [HOSTILE],
+        }
+    ]
+    report["findings"].append(finding("PRED001", **{**words, "severity": "warning"}))
     report["baseline"] = {"name": HOSTILE, "no_longer_judged": [HOSTILE], "new_findings": [finding(**words)]}
     report["reproduce"] = [HOSTILE]
     return report

@@ -15,6 +15,7 @@ from exhibits import exhibit
 from parity.report.figures import show
 from parity.report.html import html
 from replay_report import exhibits, offset, replay_report
+from staged_report import staged_report
 
 Build = Callable[..., dict[str, Any]]
 SWITCHES = (
@@ -112,6 +113,13 @@ def replayed() -> dict[str, Any]:
     return report
 
 
+@pytest.fixture
+def staged(build: Build, entry: Build) -> dict[str, Any]:
+    """A policy in stages with long names, over its limit from the middle of its loop on."""
+    ratios = {"a_prefix_that_encodes_everything": (0.2, 0.3), "expert": (0.5, 3e4)}
+    return staged_report(build, entry, ratios, [0.01 * 4**k for k in range(10)], state="x_t_" + "W" * 60)
+
+
 def test_all_rows_are_filtered_and_sorted(look: Callable[..., Opened], large: dict[str, Any]) -> None:
     seen = look(large)
     page = seen.page
@@ -198,18 +206,20 @@ def test_without_a_script_the_worst_rows_are_there(look: Callable[..., Opened], 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("verdict", ["PASS", "FAIL", "NOT_JUDGED", "replayed"])
+@pytest.mark.parametrize("verdict", ["PASS", "FAIL", "NOT_JUDGED", "replayed", "staged"])
 def test_axe_finds_nothing_serious(
     look: Callable[..., Opened],
     build: Build,
     shown: list[dict[str, Any]],
     replayed: dict[str, Any],
+    staged: dict[str, Any],
     axe: str,
     verdict: str,
     scheme: str,
 ) -> None:
     # Through the debugger, as axe's own tools do it: the page's policy allows no other script.
-    report = replayed if verdict == "replayed" else build(verdict, exhibits=shown)
+    given = {"replayed": replayed, "staged": staged}
+    report = given[verdict] if verdict in given else build(verdict, exhibits=shown)
     page = look(report, color_scheme=scheme, bypass_csp=True).page
     page.evaluate(axe)
     page.evaluate("() => { for (const d of document.querySelectorAll('details')) d.open = true; }")
@@ -234,7 +244,7 @@ def test_every_picture_has_a_text_alternative(
 
 
 def test_no_text_of_a_picture_is_cut_off_or_lies_on_another(
-    look: Callable[..., Opened], build: Build, replayed: dict[str, Any]
+    look: Callable[..., Opened], build: Build, replayed: dict[str, Any], staged: dict[str, Any]
 ) -> None:
     names = [f"left_shoulder_JOINT_{i}" for i in range(29)]
     bare = exhibit(16, 7, units="rad/s")
@@ -244,6 +254,7 @@ def test_no_text_of_a_picture_is_cut_off_or_lies_on_another(
         build("FAIL", exhibits=[exhibit(1, 29, over=True, names=names), exhibit(1, 2, names=["W" * 40, "関" * 40])]),
         build("FAIL", exhibits=[exhibit(16, 7, over=True), exhibit(50, 60, names=[*names, *names, "x", "y"]), bare]),
         replayed,
+        staged,
     ):
         page = look(report).page
         page.evaluate("() => { for (const d of document.querySelectorAll('details')) d.open = true; }")
@@ -276,9 +287,10 @@ def test_nothing_overflows_the_page(
     shown: list[dict[str, Any]],
     hostile: dict[str, Any],
     replayed: dict[str, Any],
+    staged: dict[str, Any],
     width: int,
 ) -> None:
-    for report in (build("FAIL", exhibits=shown), hostile, replayed):
+    for report in (build("FAIL", exhibits=shown), hostile, replayed, staged):
         page = look(report, viewport={"width": width, "height": 844}).page
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -35,6 +35,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         ({"precision_hint": "f32", "inference_precision": "bf16"}, None, "RUN004"),
         ({"nodes_elsewhere": ["n (Shape)"], "provider": "CUDAExecutionProvider"}, None, "RUN005"),
         ({"state_kept": {"h_in": "h_out"}}, "h_in (from h_out) kept between calls", "RUN006"),
+        ({"unchecked": ["what chip the device is cannot be told here"]}, None, "RUN008"),
     ],
 )
 def test_each_is_said(environment: dict[str, Any], stateful: str | None, code: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import parity.runner
+from parity.runner.om import device_source
 
 FOLDER = Path(parity.runner.__file__).parent / "worker"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
@@ -52,9 +53,22 @@ def runtime_imports(body: list[ast.stmt]) -> set[str]:
 def test_script_imports_nothing_of_parity(script: Path) -> None:
     allowed = set(sys.stdlib_module_names) | {p.stem for p in SCRIPTS}
     allowed |= {"numpy", "torch", "onnxruntime", "onnx", "openvino", "lerobot", "diffusers"}
+    allowed |= {"acl", "ais_bench"}
     assert runtime_imports(ast.parse(script.read_text(encoding="utf-8")).body) <= allowed
 
 
 def test_no_file_shadows_a_module() -> None:
     names = {p.stem for p in SCRIPTS}
-    assert not names & (set(sys.stdlib_module_names) | {"torch", "onnxruntime", "onnx", "numpy", "openvino", "lerobot"})
+    assert not names & (
+        set(sys.stdlib_module_names) | {"torch", "onnxruntime", "onnx", "numpy", "openvino", "lerobot", "acl"}
+    )
+
+
+def test_what_a_bundle_carries_is_python_3_7_and_stands_alone() -> None:
+    ast.parse((FOLDER / "ais_model.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+    tree = ast.parse(device_source(), feature_version=(3, 7))
+    assert runtime_imports(tree.body) <= set(sys.stdlib_module_names) | {"numpy", "acl"}
+    newer = {"removeprefix", "removesuffix", "is_relative_to", "file_digest", "readlink", "prod", "cached_property"}
+    assert not newer & {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    defined = {n.name for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+    assert {"AclModel", "AclCalls", "AclError", "check_input"} <= defined

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from om_writer import Constant, Om, Port, write
 
 ACTOR = (Port("obs", (1, 4)),), (Port("actor:0:actions", (1, 2), source="actor:0"),)

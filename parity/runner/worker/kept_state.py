@@ -66,6 +66,10 @@ class StateKept(Policy):
         """Return what running the policy has shown."""
         return self.policy.learnt()
 
+    def close(self) -> None:
+        """Give back what the policy holds."""
+        self.policy.close()
+
 
 def keep_state(policy: Policy, info: dict[str, Any], pairs: dict[str, str] | None) -> Any:
     """Return policy and description without the inputs and outputs of ``pairs`` (state input to output), if any.

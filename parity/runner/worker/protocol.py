@@ -12,6 +12,7 @@ appends one row per case, so what was measured survives its death.
     < {"event": "case", "i": 0, "s": 0.0012}                     after every case
     < {"event": "done", "differs": {}, "stateful": null, ...}    or instead, at any time:
     < {"event": "failed", "kind": "run", "message": "..."}
+    > {"op": "close"}                                            the worker gives back what it holds, and ends
 """
 
 from __future__ import annotations
@@ -66,6 +67,9 @@ class Policy:
         """Return what running the policy has shown."""
         return {}
 
+    def close(self) -> None:
+        """Give back what would outlive the process; called where the parent asks to stop and has the time."""
+
 
 def serve(opener: Opener, runtime: str) -> None:
     """Answer requests until the parent closes stdin or asks to stop. ``opener`` loads the policy that is asked for.
@@ -86,6 +90,8 @@ def serve(opener: Opener, runtime: str) -> None:
             elif request["op"] == "run" and policy is not None:
                 _run(channel, policy, request)
             else:
+                if policy is not None:
+                    policy.close()
                 break
         except Refused as e:
             channel.fail(e.kind, str(e))
