@@ -118,7 +118,7 @@ def speaking(weights: Mapping[str, Weight]) -> tuple[list[Asked], Counter[str]]:
 
 def quantized_without_scale(weight: Weight) -> bool:
     """Whether a compiler's constant is weights as integers, of which it does not say what numbers they stand for."""
-    small = weight.dtype in ("int8", "uint8", "int4", "uint4")
+    small = weight.dtype in ("int8", "int4")
     return weight.compiled and small and weight.quantization is None and weight.size >= QUANTIZED
 
 

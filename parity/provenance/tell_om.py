@@ -9,10 +9,11 @@ from parity.checkpoint.checkpoint import Checkpoint
 from parity.errors import ArtifactError
 from parity.finding import Finding
 from parity.om.reading import open_om
+from parity.om.uses import uses
 from parity.provenance.origin import Trace, quantized_without_scale
 from parity.provenance.words import LISTED, listed
 
-UNEXPLAINED, ASKED_BACKWARDS, UNREAD = "OM045", "OM046", "OM048"
+UNEXPLAINED, ASKED_BACKWARDS, UNREAD, LAYERS = "OM045", "OM046", "OM048", "OM049"
 _HOST = re.compile(r"_(filter|bias)_host$")  # what ConvBatchnormFusionPass calls what it folded
 
 
@@ -45,6 +46,8 @@ def om_findings(found: Trace) -> Iterator[Finding]:
                 evidence={"folded": names[:LISTED]},
                 remedy="give the training checkpoint with its BatchNorm layers, where the one given has none",
             )
+    if kinds[0] == "om" and best.outcome.relation == "PARTIAL":
+        yield from _layers(exported, [f.exported for f in best.outcome.missing])
     if kinds[0] == "om":
         yield from _unread(exported, [f.exported for f in best.outcome.missing])
     if kinds[1] == "om" and best.outcome.relation != "MATCH" and _holds_more(found):
@@ -54,6 +57,29 @@ def om_findings(found: Trace) -> Iterator[Finding]:
             f"{best.source.name} is an OM: its weights are rounded to a lower class, and no export is made from those.",
             where=best.source.name,
             remedy=f"ask the other way round: parity provenance {best.source.name} {found.exported.name}",
+        )
+
+
+def layers(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, str]:
+    """Return, by constant, the layer of the source model that it goes into; empty where the OM does not tell.
+
+    Raises:
+        ArtifactError: it can no longer be read.
+    """
+    return uses(open_om(checkpoint.artifact.path), names) if checkpoint.artifact.kind == "om" else {}
+
+
+def _layers(exported: Checkpoint, names: Sequence[str]) -> Iterator[Finding]:
+    """Yield a finding that says in which layers the tensors are that were not found."""
+    found = layers(exported, names)
+    if found:
+        yield Finding(
+            LAYERS,
+            "info",
+            f"What was not found goes into {listed(list(dict.fromkeys(found.values())))}.",
+            where=next(iter(found.values())),
+            evidence={"layers": dict(list(found.items())[:LISTED])},
+            remedy="look at how these layers were trained, exported or compiled",
         )
 
 

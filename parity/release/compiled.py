@@ -9,26 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from parity.artifact import Artifact
-from parity.contract.om_tools import chip_findings, chip_of, precision_findings
+from parity.contract.om_tools import chip_findings, precision_findings
 from parity.errors import ParityError
 from parity.finding import Finding
 from parity.om.reading import open_om
-from parity.provenance.origin import trace
-from parity.provenance.relation import Outcome
-from parity.provenance.source import read_source
-from parity.provenance.tell import MADE, sentence
-from parity.provenance.tell_om import folded_by_compiler
 from parity.release import gate
 from parity.release.beside import BEHIND
 from parity.release.compiled_fit import fitting_findings
+from parity.release.compiled_stages import look_at_stages, told_of
+from parity.release.compiled_weights import of_the_reference, trusted_weights
 from parity.release.config import Config
-from parity.release.explain import WITH_WEIGHTS
 from parity.release.facts import Facts
 from parity.release.prepare import Prepared
 from parity.release.sides import Side
 
-OTHER_WEIGHTS, UNREADABLE = "OM044", "GATE018"
+UNREADABLE = "GATE018"
 
 
 def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
@@ -36,6 +31,8 @@ def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
 
     ``problem`` is there where the artifact behind a candidate cannot be read.
     """
+    if side.staged is not None:
+        return look_at_stages(prepared.reference, side)
     behind = side.behind
     if behind is not None and behind.problem is not None:
         return {"path": behind.given, "problem": behind.problem}
@@ -45,16 +42,12 @@ def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
     given = behind.given if behind is not None else side.given
     try:
         model = open_om(shipped.path)
-        found = [*fitting_findings(prepared, side, model, given), *_weighed(prepared, side, shipped, given)]
+        found = [*fitting_findings(prepared, side, model, given)]
+        if side.name not in prepared.weighing.candidates:
+            found += of_the_reference(shipped, trusted_weights(prepared.reference), given)
     except ParityError as e:
         return {"path": given, "problem": e.message}
-    return {
-        "path": given,
-        "chip": chip_of(model) or side.spec.options.get("soc"),  # runner `om` is told where the file does not say
-        "precision_mode": model.precision_mode,
-        "toolkit": {k: v for k, v in model.toolkit.items() if k.endswith("_version")},  # no paths of another machine
-        "findings": [f.as_json() for f in found],
-    }
+    return told_of(model, side, given, found)
 
 
 def compiled_findings(facts: Facts, side: Side, judged: str) -> Iterator[Finding]:
@@ -67,13 +60,14 @@ def compiled_findings(facts: Facts, side: Side, judged: str) -> Iterator[Finding
         if side.behind is not None and side.behind.artifact.kind == "om":
             yield unreadable(side.name, side.behind.given, "the run was interrupted before")
         return
-    if "problem" in told:
-        yield unreadable(side.name, told["path"], told["problem"])
-        return
-    yield from (Finding(**f).for_candidate(side.name) for f in told["findings"])
-    chips = chip_findings(told["chip"], side.soc, told["path"])
-    yield from (f.for_candidate(side.name) for f in chips)
-    yield from (f.for_candidate(side.name) for f in precision_findings(told["precision_mode"], judged, told["path"]))
+    for part in told.get("stages", [told]):
+        if "problem" in part:
+            yield unreadable(side.name, part["path"], part["problem"])
+            continue
+        yield from (Finding(**f).for_candidate(side.name) for f in part["findings"])
+        more = [*chip_findings(part["chip"], side.soc, part["path"])]
+        more += precision_findings(part["precision_mode"], judged, part["path"])
+        yield from (f.for_candidate(side.name) for f in more)
 
 
 def unreadable(candidate: str, given: str, why: str) -> Finding:
@@ -95,44 +89,8 @@ def judged_again(report: Mapping[str, Any], config: Config) -> Iterator[Finding]
         told = report["facts"][table.name].get("compiled")
         if table.artifact is not None and named.get(f"{table.name}{BEHIND}") != table.artifact:
             yield unreadable(table.name, table.artifact, "the report was made without it")
-        elif told is not None and "problem" not in told:
-            found = chip_findings(told["chip"], table.soc, told["path"])
-            yield from (f.for_candidate(table.name) for f in found)
-
-
-def _weighed(prepared: Prepared, side: Side, shipped: Artifact, given: str) -> Iterator[Finding]:
-    """Yield whether the OM holds the reference's weights, where `[weights]` does not ask already."""
-    reference = prepared.reference
-    kept = reference.checkpoint.artifact if reference.checkpoint is not None else reference.artifact
-    if side.name in prepared.weighing.candidates or kept is None or kept.kind not in WITH_WEIGHTS:
-        return
-    try:
-        found = trace(shipped.path, [kept.path])
-    except ParityError as e:
-        yield Finding(
-            OTHER_WEIGHTS,
-            "warning",
-            f"Whether the OM holds the reference's weights could not be told: {e.message.rstrip('.')}.",
-            where=given,
-            remedy="name the checkpoint in [weights], or as `checkpoint` of the reference",
-        )
-        return
-    outcome = found.best.outcome
-    if outcome.relation == "NOT_JUDGED":
-        return
-    folded = folded_by_compiler(read_source(shipped).checkpoint)
-    others = [f for f in outcome.missing if f.source is not None and f.exported not in folded]
-    yield Finding(
-        MADE if outcome.relation == "MATCH" else OTHER_WEIGHTS,
-        "info" if outcome.relation == "MATCH" else "error" if others else "warning",
-        sentence(found),
-        where=(others or outcome.missing)[0].exported if outcome.missing else given,
-        evidence={**found.best.as_json(), "others": [f.exported for f in others[:50]]},
-        remedy="" if outcome.relation == "MATCH" else _remedy(outcome, bool(others)),
-    )
-
-
-def _remedy(outcome: Outcome, others: bool) -> str:
-    if others:
-        return "compile again from the reference, or judge it against the checkpoint that it was made from"
-    return f"{len(outcome.missing)} constants have no partner of their shape: the compiler may have computed them"
+            continue
+        for part in [] if told is None else told.get("stages", [told]):
+            if "problem" not in part:
+                found = chip_findings(part["chip"], table.soc, part["path"])
+                yield from (f.for_candidate(table.name) for f in found)

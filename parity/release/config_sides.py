@@ -152,4 +152,6 @@ class CandidateTable(RunnerTable):
     def _named(self) -> CandidateTable:
         if self.name in ("default", "reference"):
             raise ValueError(f"{self.name!r} is no valid candidate name")
+        if self.artifact is not None and self.stages:
+            raise ValueError("artifact is of a candidate that is one file, and this one has stages")
         return self

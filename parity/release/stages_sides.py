@@ -12,7 +12,7 @@ from parity.contract import Contract
 from parity.contract.matching import match_tensors
 from parity.errors import ArtifactError, UsageError
 from parity.finding import Finding
-from parity.release.config_sides import LoopTable, RunnerTable, StageTable
+from parity.release.config_sides import CandidateTable, LoopTable, RunnerTable, StageTable
 from parity.release.sides import Side, resolve
 from parity.release.staged import RUNNER, Staged, combined
 from parity.release.stages_said import drift, loop_differs, wired_so
@@ -53,6 +53,7 @@ def resolve_side(table: RunnerTable, name: str, root: Path, adapter: Mapping[str
         noise=tuple(table.noise),
         adapter=adapter,
         problem=problem,
+        soc=table.soc if isinstance(table, CandidateTable) else None,
         given=", ".join(s.given for s in sides),
         staged=staged,
     )

@@ -11,10 +11,13 @@ import pytest
 
 from compiled_om import compiled
 from graph_def import constants
-from om_writer import Constant, Om, write
+from om_writer import Constant, Node, Om, write
 from parity.artifact import recognize
 from parity.checkpoint.weights import read_weights
 from parity.cli import main
+from parity.om.reading import open_om
+from parity.om.uses import uses
+from parity.provenance.compare_weights import rounded_to
 from parity.provenance.match import match_sides
 from parity.provenance.origin import Trace, trace
 from parity.report.schema import validate
@@ -76,6 +79,8 @@ def test_one_tensor_of_another_run_is_named(corpus: Path, tmp_path: Path) -> Non
     found = trace(corpus / "om/vae_hh.om", [mixed])
     assert (found.best.outcome.relation, len(found.best.outcome.missing)) == ("PARTIAL", 1)
     assert "11 of 12 tensors are from" in codes(found)["PROV002"]
+    layer = changed.rpartition("/")[0]  # the OM calls it dynamic_const_5478_<n>
+    assert f"goes into {layer}" in codes(found)["OM049"]
 
 
 @pytest.mark.corpus
@@ -257,3 +262,28 @@ def test_damaged_files_are_refused_in_words(tmp_path: Path, capsys: pytest.Captu
             assert code == 2, i
     assert {1, 2} & seen
     assert "Traceback" not in "".join(capsys.readouterr())
+
+
+def test_bfloat16_is_told_apart_too(tmp_path: Path) -> None:
+    w = plain(vision())
+    bits = {n: (rounded_to(a, "bfloat16").view(np.uint32) >> 16).astype(np.uint16) for n, a in w.items()}
+    om = write(tmp_path / "p.om", Om(constants=tuple(Constant(n, a, dtype="bfloat16") for n, a in bits.items())))
+    given = [save_tensors(tmp_path / f"{n}.safetensors", a) for n, a in (("late", later(w, 1e-2)), ("right", w))]
+    assert [c.outcome.relation for c in trace(om, given).candidates] == ["STALE", "MATCH"]
+
+
+def test_a_constant_is_named_by_the_layer_that_it_goes_into(tmp_path: Path) -> None:
+    """Past what the compiler puts between: the cast and the layout."""
+    w = plain(vision())
+    nodes = (
+        Node("trans_Cast_1", "Cast", ("c:0",)),
+        Node("trans_TransData_2", "TransData", ("trans_Cast_1:0",)),
+        Node("fused", "Conv2D", ("obs:0", "trans_TransData_2:0"), sources=("policy/conv", "policy/relu")),
+        Node("plain", "MatMulV2", ("fused:0", "d:0")),
+        Node("loop_a", "Cast", ("loop_b:0",)),
+        Node("loop_b", "Cast", ("loop_a:0", "e:0")),
+    )
+    names = ("c", "d", "e", "unread")
+    constants = tuple(Constant(n, w["head.bias"].astype(np.float16)) for n in names)
+    model = open_om(write(tmp_path / "p.om", Om(nodes=nodes, constants=constants)))
+    assert uses(model, names) == {"c": "policy/conv", "d": "plain"}

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from compiled_om import compiled
 from judged import run_release, with_code
@@ -296,3 +298,45 @@ def test_the_real_output_of_a_device_that_draws_noise_is_not_judged(corpus: Path
     assert not with_code(report, "OM031")
     assert not with_code(report, "OM034")
     assert not with_code(report, "OM047")
+
+
+def head(path: Path, seed: int = 0) -> dict[str, Any]:
+    """Write the second stage of a policy, from `latent` (1, 3) to `action` (1, 8), and return its weights."""
+    rng = np.random.default_rng(seed)
+    weights = {"w": rng.standard_normal((3, 8)).astype(np.float32), "b": rng.standard_normal(8).astype(np.float32)}
+    value = helper.make_tensor_value_info
+    ports = [[value("latent", TensorProto.FLOAT, [1, 3])], [value("action", TensorProto.FLOAT, [1, 8])]]
+    body = [helper.make_node("Gemm", ["latent", "w", "b"], ["action"])]
+    tensors = [numpy_helper.from_array(a, n) for n, a in weights.items()]
+    graph = helper.make_graph(body, "head", *ports, tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return weights
+
+
+def test_each_stage_is_held_against_the_references_stage(tmp_path: Path) -> None:
+    """No device is here, so nothing passes; what the files prove is there all the same, and names the stage."""
+    mlp(tmp_path / "body.onnx", outputs=("latent",))
+    weights = head(tmp_path / "head.onnx")
+    latent = {"inputs": INPUTS, "outputs": (Port("out:0:latent", (1, 3), source="out:0"),)}
+    action = {"inputs": (Port("latent", (1, 3)),), "outputs": (Port("out:0:action", (1, 8), source="out:0"),)}
+    policy(tmp_path / "body.om", **latent)
+    tables = [
+        f'stages = [{{name = "body", path = "body.{kind}"}}, {{name = "head", path = "head.{kind}"}}]\n'
+        for kind in ("onnx", "om")
+    ]
+    release = '[release]\nname = "r"\n[reference]\n' + tables[0]
+    board = '[[candidate]]\nname = "board"\nprecision = "float16"\n' + tables[1]
+    for seed, soc, expected in ((0, "Ascend310P3", set()), (1, "Ascend310B4", {"OM044", "OM034"})):
+        policy(tmp_path / "head.om", head(tmp_path / "other.onnx", seed) if seed else weights, **action)
+        (tmp_path / "parity.toml").write_text(release + board + f'soc = "{soc}"\n')
+        code, report = run_release(tmp_path)
+        assert code in (1, 3)
+        errors = {f["code"] for f in report["findings"] if f["severity"] == "error" and f["code"].startswith("OM")}
+        assert errors == expected
+        made = [f["title"] for f in with_code(report, "PROV001")]
+        assert len(made) == (1 if seed else 2), made
+        assert made[0].startswith("Stage body: Made from")
+    assert with_code(report, "OM044")[0]["title"].startswith("Stage head: ")
+    assert len(with_code(report, "OM034")) == 2
+    (tmp_path / "parity.toml").write_text(release + board + 'artifact = "body.om"\n')
+    assert main(["run", str(tmp_path / "parity.toml"), "--out", str(tmp_path / "out")]) == 2
