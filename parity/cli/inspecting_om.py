@@ -43,7 +43,7 @@ def _about_nodes(metadata: Mapping[str, Any]) -> Iterator[str]:
         sources = sum(len(row["sources"]) for row in several)
         yield f"fused: {len(several)} of them, from {sources} nodes of the source model (--json lists all)"
     for row in several[:FUSED]:
-        yield f"  {row['name']}: {', '.join(row['sources'])}"
+        yield f"- {row['name']}: {', '.join(row['sources'])}"
     if metadata["node_modes"]:
         yield "implementation: " + ", ".join(f"{name} {count}" for name, count in metadata["node_modes"].items())
     if metadata["random_ops"]:
