@@ -15,6 +15,7 @@ import pytest
 from bare_python import command, numpy_alone, run_bare
 from bundles import release, unpacked
 from parity.cli.shell import run
+from processes import heard
 
 # An onnxruntime of a few lines, so that a test decides what the runtime does.
 RUNTIME = """
@@ -129,7 +130,9 @@ def test_told_to_end_it_leaves_no_half_zip(device: Path, number: signal.Signals)
     body = f"open({str(device / 'begun')!r}, 'w').close() if len(calls) > 4 else 0; time.sleep(60 * (len(calls) > 4))"
     path = [numpy_alone(device / "numpy"), runtime(device, body)]
     words = command(path, str(device / "device" / "run_on_device.py"), "-o", str(device / "results.zip"))
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={"PATH": ""}) as script:
+    with heard(number):
+        script = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={"PATH": ""})
+    with script:
         while not (device / "begun").exists():
             assert script.poll() is None
             time.sleep(0.02)
