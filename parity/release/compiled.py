@@ -17,6 +17,7 @@ from parity.release import gate
 from parity.release.beside import BEHIND
 from parity.release.compiled_fit import fitting_findings
 from parity.release.compiled_stages import look_at_stages, told_of
+from parity.release.compiled_values import value_findings
 from parity.release.compiled_weights import of_the_reference, trusted_weights
 from parity.release.config import Config
 from parity.release.facts import Facts
@@ -42,7 +43,7 @@ def look(prepared: Prepared, side: Side) -> dict[str, Any] | None:
     given = behind.given if behind is not None else side.given
     try:
         model = open_om(shipped.path)
-        found = [*fitting_findings(prepared, side, model, given)]
+        found = [*fitting_findings(prepared, side, model, given), *value_findings(side)]
         if side.name not in prepared.weighing.candidates:
             found += of_the_reference(shipped, trusted_weights(prepared.reference), given)
     except ParityError as e:

@@ -298,6 +298,26 @@ def test_the_real_output_of_a_device_that_draws_noise_is_not_judged(corpus: Path
     assert not with_code(report, "OM031")
     assert not with_code(report, "OM034")
     assert not with_code(report, "OM047")
+    assert not with_code(report, "OM050"), "what was moved by 1e-4 is no float16 any more"
+
+
+def test_the_real_output_of_a_device_is_known_as_float16(corpus: Path, tmp_path: Path) -> None:
+    shapes = {"input": (100, 784), "output": (100, 28, 28, 1)}
+    arrays = {n: np.fromfile(corpus / f"om/vae_hh_{n}.bin", "<f4").reshape(s) for n, s in shapes.items()}
+    for name in ("reference", "device"):
+        with TraceWriter(tmp_path / f"{name}.h5", {}) as trace:
+            for i, moved in enumerate((0, 1)):
+                block = Block((f"nominal-{i:04d}",), {"input": arrays["input"][None] + np.float32(moved)})
+                output = arrays["output"] + (np.float32(1e-4) if name == "reference" else np.float32(0))
+                trace.add(block, "nominal", [i], [""], {"generation/output:0": output[None]})
+    table = 'name = "npu"\nrunner = "recorded"\npath = "device.h5"\nprecision = "float16"\n'
+    artifact = f'artifact = "{corpus / "om/vae_hh.om"}"\nsoc = "Ascend310"\n'
+    toml(tmp_path, {}, reference="reference.h5", more=f"\n[[candidate]]\n{table}{artifact}")
+    code, report = run_release(tmp_path)
+    assert (code, report["verdict"]) == (3, "NOT_JUDGED")
+    assert "RandomStandardNormal" in str(with_code(report, "GATE005")[0]["evidence"])
+    (told,) = with_code(report, "OM050")
+    assert "exactly a float16" in told["title"]
 
 
 def head(path: Path, seed: int = 0) -> dict[str, Any]:
