@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from judged import with_code
+from models import mlp
 from parity.cli import main
 from parity.report.html import html
 from parity.report.schema import validate
@@ -206,3 +207,14 @@ def test_the_commands_of_the_report_name_files_and_a_baseline_is_compared_stage_
     moved = {m["output"] for m in after["baseline"]["moved"]}
     assert {"action", "alone:v_t", "step-0010:x_t"} <= moved
     assert "alone:k" not in moved
+
+
+def test_one_stage_that_is_the_reference_itself_compares_nothing(tmp_path: Path) -> None:
+    mlp(tmp_path / "policy.onnx")
+    (tmp_path / "parity.toml").write_text(
+        '[release]\nname = "r"\n[reference]\npath = "policy.onnx"\n[cases]\nnominal = 4\nworst = 0\n'
+        '[[candidate]]\nname = "same"\nstages = [{name = "all", path = "policy.onnx"}]\n'
+    )
+    code, report = run(tmp_path / "parity.toml")
+    assert code == 3, report["reasons"]
+    assert with_code(report, "GATE006")
