@@ -232,3 +232,15 @@ def test_a_replay_alone_does_not_pass_on_a_stand_in(log: Path, tmp_path: Path) -
     _, report = replay(toml)
     assert report["verdict"] == "NOT_JUDGED"
     assert [f["candidate"] for f in with_code(report, "GATE020")] == ["npu"]
+
+
+def test_a_report_judged_again_still_says_that_no_device_computed(log: Path, tmp_path: Path) -> None:
+    pair(tmp_path)
+    text = '[release]\nname = "r"\n[reference]\npath = "reference.onnx"\n[cases]\nnominal = 4\nworst = 0\n'
+    toml = tmp_path / "parity.toml"
+    toml.write_text(text + '[[candidate]]\nname = "npu"\npath = "policy.om"\nprecision = "float16"\n')
+    _, report = run_release(tmp_path)
+    assert agrees_on_a_stand_in(report)
+    again = tmp_path / "again"
+    assert main(["run", str(toml), "--from", str(tmp_path / "out" / "report.json"), "--out", str(again)]) == 3
+    assert with_code(json.loads((again / "report.json").read_text(encoding="utf-8")), "GATE020")
