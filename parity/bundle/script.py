@@ -38,6 +38,12 @@ The parts below are those of parity itself, joined to one file.
 from __future__ import annotations
 
 '''
+NUMPY = (
+    "try:",
+    "    import numpy as np",
+    "except ImportError:",
+    '    sys.exit("STOPPED: NumPy is not installed for " + sys.executable + ": use a Python that has it")',
+)
 RUNTIMES = {"onnx": "onnxruntime", "om": "acl (pyACL of CANN) or ais_bench"}
 
 
@@ -85,14 +91,13 @@ def joined(sources: list[str], head: str) -> str:
 def _imports(nodes: list[ast.Import | ast.ImportFrom]) -> list[str]:
     """Return the lines that import what the parts import, each once; parity's own names stand in the file itself."""
     whole = {f"import {alias.name}" for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    whole = {f"{line} as np" if line == "import numpy" else line for line in whole}
     names: dict[str, set[str]] = {}
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith(("parity", "__future__")):
             names.setdefault(node.module, set()).update(a.name for a in node.names if a.name != "TYPE_CHECKING")
     parts = [f"from {module} import {', '.join(sorted(found))}" for module, found in names.items() if found]
     standard = sorted(line for line in whole if "numpy" not in line) + sorted(parts)
-    return [*standard, "", *sorted(line for line in whole if "numpy" in line)]
+    return [*standard, "", *NUMPY]
 
 
 def _for_types(node: ast.stmt) -> bool:

@@ -168,3 +168,10 @@ def test_onnx_dumps_nothing(device: Path) -> None:
     done = ran(device, "pass", "--dump", "1")
     assert (done.returncode, left(device)) == (1, [])
     assert "--dump needs an OM" in done.stderr
+
+
+def test_without_numpy_it_says_so(device: Path) -> None:
+    done = run_bare([], str(device / "device" / "run_on_device.py"), "-o", str(device / "results.zip"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("STOPPED: NumPy is not installed for ")
+    assert "Traceback" not in done.stderr
