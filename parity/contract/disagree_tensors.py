@@ -120,7 +120,8 @@ def _batch(sides: Sides, name: str, a: Dim, b: Dim) -> Iterator[Disagreement]:
         yield sides.disagree("batch", name, a, b, f"{name}: batch size {a} in {left}, {b} in {right}")
     elif isinstance(a, int) or isinstance(b, int):
         fixed, free, size = (left, right, a) if isinstance(a, int) else (right, left, b)
-        if (b if isinstance(a, int) else a) is not None:
+        recorded = (sides.a if isinstance(a, int) else sides.b).kind == "trace"  # of one size, whatever it would take
+        if (b if isinstance(a, int) else a) is not None and not recorded:
             text = f"{name}: {fixed} takes batches of {size} only, {free} any"
             yield sides.disagree("batch", name, a, b, text, "info")
 
