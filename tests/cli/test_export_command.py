@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -14,6 +15,8 @@ import onnx
 import pytest
 
 from parity.cli import main
+
+pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch exports")
 
 POLICIES = """
     import torch

@@ -29,6 +29,8 @@ def suites(folder: Path, *args: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("args", [(), ("-n", "2"), ("-p", "randomly"), ("-p", "rerunfailures", "--reruns", "1")])
 def test_right_passes_and_wrong_fails(release: Path, args: tuple[str, ...]) -> None:
+    if "-p" in args:
+        pytest.importorskip(f"pytest_{args[1]}")
     code, text = suites(release, *args)
     assert code == 0, text
     assert "passed" in text

@@ -12,6 +12,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 STEPS = 10
 LOOP: dict[str, Any] = {
     "steps": STEPS,
@@ -24,8 +26,8 @@ EXPERT_INPUTS = ["k", "v", "pad_mask", "state", "x_t", "timestep"]
 
 
 def _modules(seed: int) -> tuple[Any, Any]:
-    import torch
-    from torch import nn
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
 
     class Prefix(nn.Module):
         def __init__(self) -> None:
@@ -52,7 +54,7 @@ def _modules(seed: int) -> tuple[Any, Any]:
 
 
 def _export(module: Any, example: tuple[Any, ...], path: Path, inputs: list[str], outputs: list[str]) -> Path:
-    import torch
+    torch = pytest.importorskip("torch")
 
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -63,7 +65,7 @@ def _export(module: Any, example: tuple[Any, ...], path: Path, inputs: list[str]
 
 
 def _wrapped(run: Any, module: Any) -> Any:
-    from torch import nn
+    nn = torch.nn
 
     class Changed(nn.Module):
         def __init__(self) -> None:
@@ -78,7 +80,7 @@ def _wrapped(run: Any, module: Any) -> Any:
 
 def export_prefix(path: Path, *, seed: int = 0, outputs: tuple[str, ...] = ("k", "v", "pad_mask")) -> Path:
     """Write the prefix; other ``outputs`` call what it gives otherwise, in the order k, v, mask."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     torch.manual_seed(1)
     return _export(_modules(seed)[0], (torch.randn(1, 4, 8),), path, ["patches"], list(outputs))
@@ -88,7 +90,7 @@ def export_expert(path: Path, *, seed: int = 0, fault: str = "") -> Path:
     """Write the expert, right or with a ``fault``: ``inverted``, ``float_mask`` (right, but takes it as float32),
     ``inverted_float``, ``nan``, ``in_float64`` (gives v_t in float64), ``slope`` (v_t a little too large).
     """
-    import torch
+    torch = pytest.importorskip("torch")
 
     expert = _modules(seed)[1]
     mask = torch.tensor([[True, True, False, True]])
@@ -110,8 +112,8 @@ def export_expert(path: Path, *, seed: int = 0, fault: str = "") -> Path:
 
 def export_whole(path: Path, *, seed: int = 0, steps: int = STEPS) -> Path:
     """Write the whole policy as one graph: prefix, then the loop unrolled."""
-    import torch
-    from torch import nn
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
 
     class Whole(nn.Module):
         def __init__(self) -> None:
