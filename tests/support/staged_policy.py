@@ -65,7 +65,7 @@ def _export(module: Any, example: tuple[Any, ...], path: Path, inputs: list[str]
 
 
 def _wrapped(run: Any, module: Any) -> Any:
-    nn = torch.nn
+    nn = pytest.importorskip("torch").nn
 
     class Changed(nn.Module):
         def __init__(self) -> None:
