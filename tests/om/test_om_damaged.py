@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from damage import EXTREMES
+from damage import damage_somewhere
 from om_writer import Constant, Node, Om, Port, write
 from parity.cli.inspecting import facts
 from parity.contract.om import contract_of
@@ -126,24 +126,7 @@ def damaged(whole: bytes, rng: random.Random) -> bytes:
 
 
 def _damage(data: bytearray, rng: random.Random, definition: int) -> None:
-    if not data:
-        return
-    how, at = rng.randrange(8), _where(len(data), rng, definition)
-    if how == 0:
-        del data[rng.choice((at, rng.randrange(len(data) + 1))) :]
-    elif how <= 3:
-        data[at] ^= 1 << rng.randrange(8)
-    elif how == 4:
-        data[at] = rng.randrange(256)
-    elif how == 5:
-        size = rng.choice((2, 4, 8))
-        data[at : at + size] = struct.pack("<Q", rng.choice(EXTREMES))[:size]
-    elif how == 6:
-        end = min(len(data), at + rng.choice((1, 16, 4096)))
-        data[at:end] = bytes(end - at)
-    else:
-        end = at + rng.choice((1, 8, 64))
-        data[at:end] = data[at:end] * rng.choice((0, 2, 3))
+    damage_somewhere(data, rng, lambda: _where(len(data), rng, definition))
 
 
 def _where(size: int, rng: random.Random, definition: int) -> int:

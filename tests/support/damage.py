@@ -7,7 +7,7 @@ import json
 import pickle
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,15 @@ def damaged(whole: bytes, rng: random.Random, count: int) -> Iterator[bytes]:
 
 
 def _damage(data: bytearray, rng: random.Random) -> None:
+    damage_somewhere(data, rng, lambda: _where(len(data), rng))
+
+
+def damage_somewhere(data: bytearray, rng: random.Random, where: Callable[[], int]) -> None:
+    """Cut, flip, overwrite, zero or repeat bytes at a place that ``where`` chooses."""
     if not data:
         return
     how = rng.randrange(8)
-    at = _where(len(data), rng)
+    at = where()
     if how == 0:
         del data[rng.choice((at, rng.randrange(len(data) + 1))) :]
     elif how <= 3:
