@@ -17,6 +17,7 @@ from parity.errors import ArtifactError, ParityError, UsageError
 from parity.finding import Finding, by_severity
 from parity.tensor import Array, Case, stack
 from parity.trace import TraceWriter
+from parity.trace.target import check_replaceable
 from parity.verdict import Verdict
 
 BYTES_AT_ONCE = 16 << 20
@@ -87,7 +88,8 @@ def capture(paths: Sequence[Path], source: Source, target: Path) -> Captured:
         UsageError: ``target`` is something that parity did not write, or which case an output answers is ambiguous.
         OutputError: the trace cannot be written.
     """
-    _spare(target)
+    if target.exists():
+        check_replaceable(target, "-o")
     with ExitStack() as stays:
         answers = [stays.enter_context(_opened(path, source)) for path in paths]
         findings = [f for a in answers for f in a.wrong]

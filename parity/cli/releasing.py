@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.artifact import recognize
 from parity.cli.judging import Outcome, judge_now
-from parity.errors import ArtifactError, OutputError, UsageError
+from parity.errors import OutputError, UsageError
 from parity.release.baseline import against, check_baseline
 from parity.release.beside import CHECKPOINT
 from parity.release.config import Config, load_config
@@ -26,6 +25,7 @@ from parity.release.suite_run import run_suites
 from parity.report.json_file import read_json
 from parity.report.terminal import print_report
 from parity.report.write import OutputFolder, write_all
+from parity.trace.target import check_replaceable
 from parity.verdict import Verdict
 
 UNINSPECTED = ("command", "factory", "openvino", "other", "stages")  # kinds that `parity inspect` does not read
@@ -41,7 +41,8 @@ def judge_release(path: Path, options: Mapping[str, Any]) -> int:
     root = (path if path.is_dir() else path.parent).resolve()
     filtered = options["expression"] is not None
     baseline = None if options["baseline"] is None else _read_baseline(options["baseline"])
-    _spare(options["record"])
+    if options["record"] is not None and options["record"].is_file():
+        check_replaceable(options["record"], "--record")
     source = options["source"]
     again = (
         None if source is None else rejudge(read_json(source), config, folder=source.parent)
@@ -71,25 +72,6 @@ def _read_baseline(path: Path) -> dict[str, Any]:
     baseline = read_json(path)
     check_baseline(baseline, path)
     return baseline
-
-
-def _spare(target: Path | None) -> None:
-    """Make sure, before anything runs, that ``--record`` replaces nothing but an earlier recording.
-
-    Raises:
-        UsageError: something else is there: a mistyped command line must not cost a policy.
-    """
-    if target is None or not target.is_file():
-        return
-    try:
-        recorded = recognize(target).kind == "trace"
-    except ArtifactError:
-        recorded = False
-    if not recorded:
-        raise UsageError(
-            f"--record {target}: there is a file that is no trace; it is left as it is",
-            remedy="give another name, or remove it",
-        )
 
 
 def reproduce(path: Path, report: Mapping[str, Any]) -> list[str]:
