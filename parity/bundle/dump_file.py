@@ -19,26 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parity.errors import ArtifactError
+from parity.om.enums import GRAPH_DTYPES
 from parity.om.wire import VARINT, WireError, fields, varints
 
 if TYPE_CHECKING:
     from parity.tensor import Array
 
-DTYPES = {
-    1: "float32",
-    2: "float16",
-    3: "int8",
-    4: "uint8",
-    5: "int16",
-    6: "uint16",
-    7: "int32",
-    8: "int64",
-    9: "uint32",
-    10: "uint64",
-    11: "bool",
-    12: "float64",
-    27: "bfloat16",
-}
+DTYPES = {number: GRAPH_DTYPES[number] for number in (*range(1, 13), 27)}  # those whose values NumPy holds
 PLAIN = {0: "NCHW", 1: "NHWC", 2: "ND", 27: "NDHWC", 30: "NCDHW"}  # formats whose values lie as the shape says
 BLOCKED = {3: "NC1HWC0", 4: "FRACTAL_Z", 12: "NC1HWC0_C04", 29: "FRACTAL_NZ", 32: "NDC1HWC0"}
 MAX_HEADER = 16 << 20
