@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from parity.artifact import file_digest, recognize
+from parity.artifact import file_digest
 from parity.bundle.asked import Source
 from parity.bundle.findings import MISSING, MIXED, TWICE, UNKNOWN, Refused, error
 from parity.bundle.foreign import folder_answers
 from parity.bundle.results import ZipAnswers
-from parity.errors import ArtifactError, ParityError, UsageError
+from parity.errors import ParityError, UsageError
 from parity.finding import Finding, by_severity
 from parity.tensor import Array, Case, stack
 from parity.trace import TraceWriter
@@ -90,6 +90,7 @@ def capture(paths: Sequence[Path], source: Source, target: Path) -> Captured:
     """
     if target.exists():
         check_replaceable(target, "-o")
+        target.unlink()  # an earlier recording must not be taken for this one if this one is refused
     with ExitStack() as stays:
         answers = [stays.enter_context(_opened(path, source)) for path in paths]
         findings = [f for a in answers for f in a.wrong]
@@ -116,21 +117,6 @@ class _Nothing(Exception):
 
 def _opened(path: Path, source: Source) -> AbstractContextManager[Answers]:
     return folder_answers(path, source) if path.is_dir() else ZipAnswers(path, source)
-
-
-def _spare(target: Path) -> None:
-    if not target.exists():
-        return
-    try:
-        recorded = recognize(target).kind == "trace"
-    except ArtifactError:
-        recorded = False
-    if not recorded:
-        raise UsageError(
-            f"-o {target}: there is a file that is no trace; it is left as it is",
-            remedy="give another name, or remove it",
-        )
-    target.unlink()  # an earlier recording must not be taken for this one if this one is refused
 
 
 def _shared_out(answers: Sequence[Answers], source: Source) -> tuple[dict[str, Answers], list[Finding]]:
